@@ -1,0 +1,40 @@
+"""Names from users: people, styles, folders. A name is never used as a path before it passed here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+from .errors import UnusableNameError
+
+MAX_LENGTH = 80  # bytes of UTF-8: room for a hash and a suffix in the 255 bytes that file systems allow
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+# Device names that Windows reserves in every folder, with any extension.
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+
+
+def checked_name(name: str, what: str = "name") -> str:
+    """The name in one canonical spelling (Unicode NFC, trimmed), safe as one path component.
+
+    what: how the message calls it, e.g. "person name".
+    Raises UnusableNameError for an empty or over-long name, path separators, control or
+    reserved characters, a leading or trailing dot, and Windows device names.
+    """
+    cleaned = unicodedata.normalize("NFKC", name).strip()
+    reserved = cleaned.split(".")[0].strip().lower() in _RESERVED
+    invisible = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") for c in cleaned)
+    if not cleaned or cleaned[0] == "." or cleaned[-1] == "." or reserved or invisible or _FORBIDDEN.search(cleaned):
+        raise UnusableNameError(f"the {what} {name!r} cannot be used", "Use letters, digits, spaces, - and _, such as 'Anna' or '小明'")
+    if len(cleaned.encode()) > MAX_LENGTH:
+        raise UnusableNameError(f"the {what} {name[:20]!r}... is too long", f"Use at most {MAX_LENGTH} bytes")
+    return cleaned
+
+
+def inside(folder: Path, *parts: str) -> Path:
+    """folder/parts, after links are followed; raises UnusableNameError if that lies outside folder."""
+    root = folder.resolve()
+    path = root.joinpath(*parts).resolve()
+    if path != root and root not in path.parents:
+        raise UnusableNameError(f"{'/'.join(parts)!r} lies outside {root.name}", "Name a file or folder inside it")
+    return path

@@ -1,0 +1,173 @@
+"""Person: all that the pack knows about somebody, and its one-file form.
+
+The record travels through the graph, is never changed in place, and is enough to
+train, fuse and rank. On disk it is one safetensors file: tensors as they are, the rest
+as JSON in the metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import RecordError
+from .files import write_atomically
+from .names import checked_name
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "facechain-person-1"
+TRIGGER = "<fcsks>"  # FaceChain's trigger word; a token sequence CLIP has hardly met
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """Who this is, in words: age in years, gender, FaceChain's phrase, further tags."""
+
+    gender: str
+    age: float
+    phrase: str  # "a beautiful woman"
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Immutable record of one person; N photos, S = 512 or 1024 pixels.
+
+    images: [N, S, S, 3] float32 0..1, aligned head crops, in steps of 1/255 so that the file keeps them exactly.
+    masks: [N, S, S] float32 0..1, 1 = head (face, hair, hat), in steps of 1/255.
+    embeddings: [N, D] float32, unit rows, made by the network `embedder`.
+    quality: [N] float32 0..1.  poses: [N, 3] float32 yaw, pitch, roll in degrees.
+    caption: what each photo is trained with; trigger first.
+    best: index of the photo of best quality.
+    lora: name of the person LoRA below the loras folder ("facechain/anna-1f3c.safetensors"), "" before training.
+    """
+
+    name: str
+    images: torch.Tensor
+    masks: torch.Tensor
+    embeddings: torch.Tensor
+    embedder: str
+    quality: torch.Tensor
+    poses: torch.Tensor
+    attributes: Attributes
+    caption: str
+    best: int = 0
+    trigger: str = TRIGGER
+    lora: str = ""
+    photo_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if n == 0:
+            raise RecordError(f"person {self.name!r} has no photo")
+        shapes = {"masks": self.masks, "embeddings": self.embeddings, "quality": self.quality, "poses": self.poses}
+        wrong = [k for k, t in shapes.items() if len(t) != n]
+        if wrong or not 0 <= self.best < n or self.images.ndim != 4 or self.images.shape[-1] != 3:
+            raise RecordError(f"person {self.name!r} has parts that do not fit together ({', '.join(wrong) or 'images'})")
+
+    @property
+    def count(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side of the aligned images."""
+        return int(self.images.shape[1])
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 (hex) over everything that a training depends on: not the name, not the LoRA."""
+        digest = hashlib.sha256(FORMAT.encode())
+        for tensor in _to_file(self).values():
+            digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+            digest.update(tensor.numpy().tobytes())
+        words = [self.embedder, self.caption, self.trigger, asdict(self.attributes), self.best]
+        digest.update(json.dumps(words, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def with_lora(self, lora: str) -> Person:
+        return replace(self, lora=lora)
+
+
+def quantise(tensor: torch.Tensor) -> torch.Tensor:
+    """float 0..1 rounded to the nearest 1/255, float32."""
+    return (tensor.float().clamp(0, 1) * 255).round() / 255
+
+
+def save_person(person: Person, path: Path) -> None:
+    """Write atomically; an older file stays whole until the new one is complete."""
+    from safetensors.torch import save
+
+    about = {
+        "name": checked_name(person.name, "person name"),
+        "embedder": person.embedder,
+        "attributes": asdict(person.attributes),
+        "caption": person.caption,
+        "trigger": person.trigger,
+        "best": person.best,
+        "lora": person.lora,
+        "photo_names": list(person.photo_names),
+        "hash": person.hash,
+    }
+    metadata = {"format": FORMAT, "person": json.dumps(about, ensure_ascii=False)}
+    write_atomically(path, save(_to_file(person), metadata=metadata))
+
+
+def load_person(path: Path) -> Person:
+    """Read a person file. Raises RecordError when it is absent, damaged or not a person."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise RecordError(f"no saved person {path.stem!r} at {path}", "Run FaceChain Preprocess with 'save' on first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        if metadata.get("format") != FORMAT:
+            raise RecordError(f"{path.name} is not a FaceChain person file", "Choose a file from the people folder")
+        return _from_file(tensors, json.loads(metadata["person"]))
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RecordError(f"person file {path.name} is damaged ({error})", "Preprocess the photos again") from error
+
+
+def _to_file(person: Person) -> dict[str, torch.Tensor]:
+    import torch
+
+    def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
+        return (tensor.detach().cpu() * 255).round().to(torch.uint8).contiguous()
+
+    def as_floats(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.detach().cpu().float().contiguous()
+
+    return {
+        "embeddings": as_floats(person.embeddings),
+        "images": as_bytes(person.images),
+        "masks": as_bytes(person.masks),
+        "poses": as_floats(person.poses),
+        "quality": as_floats(person.quality),
+    }
+
+
+def _from_file(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Person:
+    words = about["attributes"]
+    return Person(
+        name=about["name"],
+        images=tensors["images"].float() / 255,
+        masks=tensors["masks"].float() / 255,
+        embeddings=tensors["embeddings"],
+        embedder=about["embedder"],
+        quality=tensors["quality"],
+        poses=tensors["poses"],
+        attributes=Attributes(words["gender"], words["age"], words["phrase"], tuple(words["tags"])),
+        caption=about["caption"],
+        best=about["best"],
+        trigger=about["trigger"],
+        lora=about["lora"],
+        photo_names=tuple(about["photo_names"]),
+    )
