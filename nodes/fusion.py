@@ -1,0 +1,81 @@
+"""Face Fusion: the person's own face laid over the drawn one."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ._types import CATEGORY, Person, engine_input
+
+
+class FaceFusion(io.ComfyNode):
+    """Fuse the person's face into pictures."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FaceChain_FaceFusion",
+            display_name="Face Fusion",
+            category=CATEGORY,
+            description="Lays the person's own face over the face in each picture: shape, skin and light are matched. "
+            "A picture without a face passes unchanged, and the report says so.",
+            inputs=[
+                io.Image.Input("images", tooltip="Pictures whose faces are to look like the person."),
+                Person.Input("person", tooltip="Whose face."),
+                io.Combo.Input(
+                    "fusion",
+                    options=["embedded"],
+                    default="embedded",
+                    tooltip="'embedded': mesh warp of the person's own photo; no download.",
+                ),
+                io.Combo.Input(
+                    "faces",
+                    options=["most alike", "largest", "all", "by index"],
+                    default="largest",
+                    tooltip="Which faces of a picture: the one most like the person, the largest, all, or the one of the index below.",
+                ),
+                io.Int.Input(
+                    "face_index",
+                    default=1,
+                    min=1,
+                    max=100,
+                    tooltip="With 'by index': which face, counted from 1, left to right.",
+                ),
+                io.Float.Input(
+                    "identity",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of the person's own skin and features; 0 leaves the picture as it is.",
+                ),
+                io.Float.Input(
+                    "shape",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How far the shape of the face goes towards the person's; high values take over the expression of the photo too.",
+                ),
+                io.Float.Input(
+                    "skin_tone",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0: the colour and light of the picture; 1: the colour of the person's photo.",
+                ),
+                engine_input(),
+                io.Mask.Input("region", optional=True, tooltip="Only faces and pixels inside this mask are changed."),
+            ],
+            outputs=[
+                io.Image.Output("fused", tooltip="The pictures with the person's face."),
+                io.Mask.Output("face_masks", tooltip="Where each picture was changed."),
+                io.String.Output(
+                    "report", tooltip="For each picture: faces found, photo used, likeness before and after, as JSON."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **_: object) -> io.NodeOutput:
+        raise NotImplementedError

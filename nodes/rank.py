@@ -1,0 +1,71 @@
+"""Similarity Rank: which portraits look most like the person."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ._types import CATEGORY, Person, engine_input
+
+
+class SimilarityRank(io.ComfyNode):
+    """Order portraits by likeness to the person and keep the best."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FaceChain_SimilarityRank",
+            display_name="Similarity Rank",
+            category=CATEGORY,
+            description="Orders portraits by likeness to the person. 100 % is as like as the person's photos are to each other. "
+            "Pictures that cannot be judged come out on their own output, each with the reason.",
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[
+                io.Image.Input("images", tooltip="Portraits: a batch, or a list of pictures of any sizes."),
+                Person.Input("person", tooltip="Whom they should look like."),
+                io.Int.Input("keep", default=4, min=1, max=10000, tooltip="How many of the best to give out."),
+                io.Float.Input(
+                    "min_face",
+                    default=0.1,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Smallest face that is judged, as a part of the picture's shorter side.",
+                ),
+                io.Float.Input(
+                    "max_face",
+                    default=0.8,
+                    min=0.0,
+                    max=2.0,
+                    step=0.01,
+                    tooltip="Largest face that is judged, as a part of the picture's shorter side.",
+                ),
+                io.Combo.Input(
+                    "when_none",
+                    options=["give all unranked", "error"],
+                    default="give all unranked",
+                    tooltip="What to do when no picture can be judged: give them out in their own order, or stop with the reasons.",
+                ),
+                engine_input(),
+            ],
+            outputs=[
+                io.Image.Output("ranked", tooltip="The best pictures, most alike first.", is_output_list=True),
+                io.Image.Output("best", tooltip="The most alike picture."),
+                io.Float.Output(
+                    "scores",
+                    tooltip="Likeness of each ranked picture in percent of the person's own baseline.",
+                    is_output_list=True,
+                ),
+                io.Image.Output("sheet", tooltip="All pictures with score or reason."),
+                io.Image.Output(
+                    "rejected",
+                    tooltip="Pictures that could not be judged; nothing where there are none.",
+                    is_output_list=True,
+                ),
+                io.String.Output("report", tooltip="Scores and reasons as JSON."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **_: object) -> io.NodeOutput:
+        raise NotImplementedError

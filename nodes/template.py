@@ -1,0 +1,202 @@
+"""Template Face, Template Paste and Group Portrait: people put into a fixed picture."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import _host
+from ._types import CATEGORY, Person, TemplateFaceInfo, engine_input
+
+MAX_PEOPLE = 10
+
+
+class TemplateFace(io.ComfyNode):
+    """One face of a template picture: its crop, its mask, and how to paste it back."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FaceChain_TemplateFace",
+            display_name="Template Face",
+            category=CATEGORY,
+            description="Finds and numbers the faces of a template picture and cuts one out for inpainting. Neighbours' faces are protected.",
+            inputs=[
+                io.Image.Input("template", tooltip="The template picture."),
+                io.Int.Input(
+                    "face",
+                    default=1,
+                    min=1,
+                    max=100,
+                    tooltip="Which face, counted from 1, left to right (see the preview).",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=256,
+                    max=2048,
+                    step=64,
+                    tooltip="Pixels of a side of the crop: 512 for SD 1.5, 1024 for SDXL.",
+                ),
+                io.Float.Input(
+                    "face_part",
+                    default=0.45,
+                    min=0.2,
+                    max=0.9,
+                    step=0.01,
+                    tooltip="How much of the crop's side the face takes; FaceChain's 0.45 leaves room for hair and shoulders.",
+                ),
+                io.Float.Input(
+                    "grow",
+                    default=0.1,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How far the mask goes beyond the face, as a part of the face's size.",
+                ),
+                engine_input(),
+            ],
+            outputs=[
+                io.Image.Output("crop", tooltip="The face with its surroundings, size x size."),
+                io.Mask.Output("inpaint_mask", tooltip="Where to inpaint in the crop; for Set Latent Noise Mask."),
+                TemplateFaceInfo.Output("template_face", tooltip="For Template Paste."),
+                io.Image.Output("preview", tooltip="The template with its faces numbered, this one marked."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **_: object) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class TemplatePaste(io.ComfyNode):
+    """Put an inpainted crop back into its template; every other pixel stays bit-identical."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FaceChain_TemplatePaste",
+            display_name="Template Paste",
+            category=CATEGORY,
+            description="Puts an inpainted crop back into the template with a soft edge. Pixels outside the mask stay exactly as they were.",
+            inputs=[
+                io.Image.Input("template", tooltip="The template picture, or the result of the person before."),
+                io.Image.Input("crop", tooltip="The finished crop."),
+                TemplateFaceInfo.Input("template_face", tooltip="From the Template Face that made the crop."),
+                io.Float.Input(
+                    "feather",
+                    default=0.08,
+                    min=0.0,
+                    max=0.5,
+                    step=0.01,
+                    tooltip="Width of the soft edge, as a part of the face's size; it lies inside the mask.",
+                ),
+                io.Boolean.Input(
+                    "match_colour", default=True, tooltip="Shift the crop's colours so that its edge fits the template."
+                ),
+            ],
+            outputs=[
+                io.Image.Output("pasted", tooltip="The template with the new face."),
+                io.Mask.Output("changed", tooltip="Which pixels may differ from the template."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **_: object) -> io.NodeOutput:
+        raise NotImplementedError
+
+
+class GroupPortrait(io.ComfyNode):
+    """A fixed template and one person a face: expands into one lane a person."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="FaceChain_GroupPortrait",
+            display_name="Group Portrait",
+            category=CATEGORY,
+            description="Puts people into the faces of a template, left to right, one after another: inpaint with the person's LoRA, "
+            "fuse the face, paste. It expands into core nodes, so unchanged people are not computed again.",
+            enable_expand=True,
+            is_input_list=True,
+            inputs=[
+                io.Model.Input("model", tooltip="The base model, without any person LoRA."),
+                io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
+                io.Vae.Input("vae", tooltip="The VAE of the same checkpoint."),
+                io.Image.Input("template", tooltip="The picture to put people into."),
+                io.Combo.Input(
+                    "style",
+                    options=["(none)", *_host.style_names()],
+                    default="(none)",
+                    tooltip="A style for the prompt; its LoRA is applied weakly (0.05) so that the template keeps its look.",
+                ),
+                io.Float.Input(
+                    "person_weight",
+                    default=0.95,
+                    min=0.0,
+                    max=2.0,
+                    step=0.05,
+                    tooltip="Strength of each person's LoRA in their own lane.",
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=0.65,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much of each face is drawn anew before fusion; 0 only fuses.",
+                ),
+                io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Sampling steps for each face."),
+                io.Float.Input("cfg", default=7.0, min=0.0, max=100.0, step=0.1, tooltip="Classifier-free guidance."),
+                io.Combo.Input(
+                    "sampler_name",
+                    options=_host.sampler_names(),
+                    default="dpmpp_2m",
+                    tooltip="Sampler, as in core's KSampler.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=_host.scheduler_names(),
+                    default="karras",
+                    tooltip="Scheduler, as in core's KSampler.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=42,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Seed of the first face; each next one adds 1.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=512,
+                    min=256,
+                    max=2048,
+                    step=64,
+                    tooltip="Pixels of a side of each crop: 512 for SD 1.5, 1024 for SDXL.",
+                ),
+                io.Float.Input(
+                    "identity",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="Strength of the face fusion; 0 leaves it out.",
+                ),
+                engine_input(),
+                *(
+                    Person.Input(
+                        f"person_{n}", optional=n > 1, tooltip=f"Who goes into face {n}, counted from the left."
+                    )
+                    for n in range(1, MAX_PEOPLE + 1)
+                ),
+            ],
+            outputs=[
+                io.Image.Output("group_photo", tooltip="The template with everybody in it."),
+                io.Image.Output("preview", tooltip="The template with its faces numbered."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, **_: object) -> io.NodeOutput:
+        raise NotImplementedError

@@ -1,0 +1,47 @@
+"""Two real photos for demo and tests, taken out of PyPI packages without installing them."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import comfy_host
+
+# name: (requirement, file in its wheel, sha256 of that file)
+PHOTOS = {
+    # public domain (NASA); one woman, frontal
+    "astronaut": (
+        "scikit-image==0.26.0",
+        "skimage/data/astronaut.png",
+        "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    ),
+    # insightface's own example; six people
+    "group": (
+        "insightface==2.1",
+        "insightface/data/images/t1.jpg",
+        "47f682e945b659f93a9e490b9c9c4a2a864abe64dace9e1a2893845ddfd69489",
+    ),
+}
+
+
+def fetch_photos() -> dict[str, Path]:
+    """Paths of the photos, by name; downloaded once into ``.host/photos``.
+
+    Raises HostError when a photo cannot be had or is not the expected one.
+    """
+    folder = comfy_host.HOST / "photos"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, (requirement, inside, sha256) in PHOTOS.items():
+        path = folder / f"{name}{Path(inside).suffix}"
+        if not path.is_file():
+            with zipfile.ZipFile(comfy_host.fetch_wheel(requirement)) as wheel:
+                photo = wheel.read(inside)
+            if hashlib.sha256(photo).hexdigest() != sha256:
+                raise comfy_host.HostError(f"{inside} of {requirement} is not the expected photo; it was not used.")
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_bytes(photo)
+            unfinished.replace(path)
+        found[name] = path
+    return found
