@@ -15,15 +15,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    unfinished = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644 & ~_umask())  # mkstemp makes files that only their owner may read
-        os.replace(name, path)
+        unfinished.chmod(0o644 & ~_umask())  # mkstemp makes files that only their owner may read
+        unfinished.replace(path)
     except BaseException:
-        os.unlink(name)
+        unfinished.unlink()
         raise
 
 

@@ -66,7 +66,7 @@ def _open(path: Path, gpu: bool) -> InferenceSession:
     providers = [name for name in [*wanted, "CPUExecutionProvider"] if name in offered]
     try:
         return ort.InferenceSession(str(path), sess_options=options, providers=providers)
-    except (RuntimeError, ValueError) as error:  # onnxruntime's own errors are RuntimeErrors or plain Exceptions
+    except _load_errors() as error:
         raise ModelFileError(f"the model file {path} is damaged ({str(error)[:200]})", _remedy(path)) from error
 
 
@@ -79,6 +79,13 @@ def _onnxruntime():
             "Install it into ComfyUI's Python: python -m pip install onnxruntime",
         ) from error
     return onnxruntime
+
+
+def _load_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that it cannot read; plain children of Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
 
 def _threads() -> int:

@@ -130,7 +130,7 @@ def load_person(path: Path) -> Person:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         if metadata.get("format") != FORMAT:
             raise RecordError(f"{path.name} is not a FaceChain person file", "Choose a file from the people folder")
         return _from_file(tensors, json.loads(metadata["person"]))

@@ -72,7 +72,7 @@ def prepare(extra_requirements: tuple[str, ...] = ()) -> ComfyHost:
     extra_requirements: requirement files of this checkout to install as well
     (``requirements-dev.txt`` for the tests); not allowed to touch a user's own ComfyUI.
     """
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - said before anything newer is imported
         raise HostError(f"Python 3.10 or later is needed, this is {sys.version.split()[0]}.")
     with _one_at_a_time():
         own = os.environ.get("COMFYUI_PATH")
@@ -103,7 +103,7 @@ def _users_own(comfy: Path) -> ComfyHost:
     if not (comfy / "main.py").is_file():
         raise HostError(f"COMFYUI_PATH={comfy} holds no main.py; name the folder of ComfyUI itself.")
     python = _python_of(comfy)
-    probe = "import importlib.util as u; print(*[m for m in %r if not u.find_spec(m)])" % (PACK_MODULES,)
+    probe = f"import importlib.util as u; print(*[m for m in {PACK_MODULES!r} if not u.find_spec(m)])"
     missing = subprocess.run([python, "-c", probe], capture_output=True, text=True)
     if missing.returncode:
         raise HostError(f"{python} does not run: {missing.stderr.strip()[-300:]}")
