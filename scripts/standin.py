@@ -143,7 +143,7 @@ def _unet(random: np.random.Generator) -> Weights:
         **_residual_block(random, "output_blocks.0.0", 2 * CHANNELS),
         **_residual_block(random, "output_blocks.1.0", 2 * CHANNELS),
         **_norm("out.0", CHANNELS),
-        **_layer(random, "out.2", 4, CHANNELS, 3, 3, gain=0.5),
+        **_layer(random, "out.2", 4, CHANNELS, 3, 3, gain=0.15),
     }
     return _carry_input_through(weights)
 
