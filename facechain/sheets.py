@@ -1,0 +1,101 @@
+"""Contact sheets: pictures in a grid, each with a few words and a coloured mark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# Colours that people who cannot tell red from green still tell apart (Okabe and Ito's palette).
+GOOD = (0, 158, 115)
+FAIR = (230, 159, 0)
+BAD = (213, 94, 0)
+NEUTRAL = (120, 120, 120)
+
+_PAPER = (250, 250, 250)
+_INK = (30, 30, 30)
+_GAP = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One picture of a sheet.
+
+    picture: uint8 RGB [H, W, 3] of any size; `tile` makes one that is already small.
+    lines: the words under it; the first one is set larger, over-long ones are cut.
+    colour: RGB of the bar between picture and words.
+    """
+
+    picture: np.ndarray
+    lines: tuple[str, ...] = ()
+    colour: tuple[int, int, int] = NEUTRAL
+
+
+def tile(picture: np.ndarray, lines: Iterable[str], colour: tuple[int, int, int] = NEUTRAL, *, side: int = 192) -> Tile:
+    """A Tile whose picture is shrunk to at most side x side, so that many can be kept at once."""
+    return Tile(_shrunk(picture, side), tuple(lines), colour)
+
+
+def contact_sheet(
+    tiles: Sequence[Tile], *, title: str = "", side: int = 192, columns: int = 0, max_tiles: int = 200
+) -> np.ndarray:
+    """Draw tiles row by row. Returns uint8 RGB [H, W, 3].
+
+    side: pixels of the square that each picture is fitted into. columns: 0 chooses by their number.
+    max_tiles: further ones are left out and the last line says how many.
+    """
+    shown = list(tiles[:max_tiles])
+    columns = columns or max(1, min(len(shown), math.ceil(math.sqrt(len(shown) * 1.5)), 12))
+    big, small = ImageFont.load_default(max(11, side // 12)), ImageFont.load_default(max(10, side // 15))
+    line_height = max(10, side // 15) + 4
+    words = max((len(t.lines) for t in shown), default=0)
+    cell_w, cell_h = side + _GAP, side + 6 + line_height * words + 2 * _GAP
+    head = line_height + 2 * _GAP if title else _GAP
+    left_out = len(tiles) - len(shown)
+    rows = math.ceil(len(shown) / columns)
+    width = columns * cell_w + _GAP
+    height = head + rows * cell_h + (line_height + _GAP if left_out else 0)
+    sheet = Image.new("RGB", (width, max(height, head)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((_GAP, _GAP), _fitting(draw, title, big, width - 2 * _GAP), _INK, big)
+    for i, one in enumerate(shown):
+        x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
+        _draw_tile(sheet, draw, one, (x, y), side, (big, small), line_height)
+    if left_out:
+        draw.text((_GAP, height - line_height - _GAP // 2), f"and {left_out} more, not shown", _INK, small)
+    return np.asarray(sheet)
+
+
+def _draw_tile(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, one: Tile, at: tuple[int, int], side: int, fonts, line_height: int
+) -> None:
+    x, y = at
+    picture = Image.fromarray(_shrunk(one.picture, side))
+    sheet.paste(picture, (x + (side - picture.width) // 2, y + side - picture.height))
+    draw.rectangle((x, y + side, x + side - 1, y + side + 4), one.colour)
+    for number, line in enumerate(one.lines):
+        font = fonts[min(number, 1)]
+        draw.text((x, y + side + 6 + number * line_height), _fitting(draw, line, font, side), _INK, font)
+
+
+def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
+    """uint8 RGB [h, w, 3], as large as fits into side x side; smaller ones are enlarged to it."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if size == (width, height):
+        return picture
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS))
+
+
+def _fitting(draw: ImageDraw.ImageDraw, text: str, font, width: int) -> str:
+    """The text, cut and ended by an ellipsis where it is wider than width pixels."""
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "…", font) > width:
+        text = text[:-1]
+    return text + "…"
