@@ -1,0 +1,24 @@
+"""Which pixels are people: MediaPipe's selfie segmentation."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from .. import onnx
+
+MODEL = onnx.EMBEDDED / "selfie_segmentation.onnx"
+SIDE = 256
+
+
+def person_mask(image: np.ndarray) -> np.ndarray:
+    """[H, W] float32 0..1, 1 = a person, for uint8 RGB [H, W, 3].
+
+    The network sees the picture squeezed to 256x256: for one head, pass a crop of it and
+    get finer edges.
+    """
+    height, width = image.shape[:2]
+    small = Image.fromarray(np.ascontiguousarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX)
+    mask = onnx.run(MODEL, np.asarray(small).astype(np.float32) / 255)[0].reshape(SIDE, SIDE)
+    full = Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(full), 0, 1)
