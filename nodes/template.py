@@ -183,11 +183,15 @@ class GroupPortrait(io.ComfyNode):
                     step=0.05,
                     tooltip="Strength of the face fusion; 0 leaves it out.",
                 ),
+                io.String.Input(
+                    "faces",
+                    default="",
+                    tooltip="Which face each person goes into, such as '1, 3', counted from 1, left to right; "
+                    "empty: left to right. The other faces stay as they are.",
+                ),
                 engine_input(),
                 *(
-                    Person.Input(
-                        f"person_{n}", optional=n > 1, tooltip=f"Who goes into face {n}, counted from the left."
-                    )
+                    Person.Input(f"person_{n}", optional=n > 1, tooltip=f"Person {n}; see 'faces' for who goes where.")
                     for n in range(1, MAX_PEOPLE + 1)
                 ),
             ],
