@@ -25,6 +25,8 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import itertools
+
 from facechain.files import write_atomically
 
 CHECKPOINT_NAME = "facechain_standin_sd15.safetensors"
@@ -143,7 +145,7 @@ def _unet(random: np.random.Generator) -> Weights:
         **_residual_block(random, "output_blocks.0.0", 2 * CHANNELS),
         **_residual_block(random, "output_blocks.1.0", 2 * CHANNELS),
         **_norm("out.0", CHANNELS),
-        **_layer(random, "out.2", 4, CHANNELS, 3, 3, gain=0.15),
+        **_layer(random, "out.2", 4, CHANNELS, 3, 3, gain=0.2),
     }
     return _carry_input_through(weights)
 
@@ -172,7 +174,7 @@ def _carry_input_through(weights: Weights) -> Weights:
 def _controlnet(random: np.random.Generator) -> Weights:
     weights = {**_trunk(random), **_residual_block(random, "middle_block.0", CHANNELS)}
     widths = (3, 16, 16, 32, 32, 96, 96, 256, CHANNELS)
-    for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (before, after) in enumerate(itertools.pairwise(widths)):
         weights |= _layer(random, f"input_hint_block.{2 * index}", after, before, 3, 3, gain=1.7)
     for name in ("zero_convs.0.0", "zero_convs.1.0", "middle_block_out.0"):
         weights |= _layer(random, name, CHANNELS, CHANNELS, 1, 1, gain=0.5)
