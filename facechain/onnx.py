@@ -83,7 +83,7 @@ def _onnxruntime():
 
 def _load_errors() -> tuple[type[Exception], ...]:
     """What onnxruntime raises for a file that it cannot read; plain children of Exception."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # pyright: ignore[reportAttributeAccessIssue]
 
     return (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 

@@ -16,11 +16,9 @@ def head_angles(mesh: np.ndarray) -> tuple[float, float, float]:
     Yaw > 0: the nose points to image right; pitch > 0: up; roll > 0: turned clockwise in the picture.
     """
     points = mesh.astype(np.float64)
-    across = sum(points[b] - points[a] for a, b in _ACROSS)
-    along = sum(points[b] - points[a] for a, b in _ALONG)
-    across /= max(float(np.linalg.norm(across)), 1e-9)
-    along -= across * float(along @ across)
-    along /= max(float(np.linalg.norm(along)), 1e-9)
+    across = _unit(sum((points[b] - points[a] for a, b in _ACROSS), np.zeros(3)))
+    along = sum((points[b] - points[a] for a, b in _ALONG), np.zeros(3))
+    along = _unit(along - across * float(along @ across))
     forward = np.cross(along, across)  # towards the camera: negative z
     roll = np.degrees(np.arctan2(across[1], across[0]))
     # Turn the head level first: yaw and pitch are then those of its own upright frame.
@@ -29,3 +27,7 @@ def head_angles(mesh: np.ndarray) -> tuple[float, float, float]:
     yaw = np.degrees(np.arctan2(x, -forward[2]))
     pitch = np.degrees(np.arctan2(-y, np.hypot(x, forward[2])))
     return float(yaw), float(pitch), float(roll)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)

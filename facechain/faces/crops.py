@@ -37,6 +37,15 @@ class Region:
         return out
 
 
+def checked_picture(image: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3]; grey and transparent pictures become three channels. Raises ValueError for other arrays."""
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
+        raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+
+
 def crop(image: np.ndarray, region: Region, side: int) -> np.ndarray:
     """The region of a picture uint8 [H, W, 3], upright, as uint8 [side, side, 3]; black where the picture ends."""
     scale = region.size / side  # picture pixels for one pixel of the crop

@@ -11,10 +11,10 @@ from . import attributes as attribute_net
 from .angles import head_angles
 from .base import Face
 from .boxes import overlap
-from .crops import Region
+from .crops import checked_picture
 from .detector import Detection, detect
 from .embedding import EMBEDDER, embed
-from .mesh import MIN_SCORE, box_of, five_points, run_mesh
+from .mesh import MIN_SCORE, box_of, five_points, region_of, run_mesh
 from .sharpness import sharpness
 
 _SAME_FACE = 0.4  # overlap of two meshes' boxes above which they are one face
@@ -38,23 +38,14 @@ class EmbeddedEngine:
         return [_described(image, face, with_embedding, with_attributes) for face in _distinct(faces)]
 
 
-def checked_picture(image: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3]; grey and transparent pictures become three channels. Raises ValueError for other arrays."""
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
-        raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
-
-
 def _face(image: np.ndarray, found: Detection) -> Face | None:
     """The face at a detection, without embedding and attributes; None where the mesh sees no face."""
     mesh, score = run_mesh(image, found.region)
     if score < MIN_SCORE:
         return None
     yaw, pitch, roll = head_angles(mesh)
-    box = box_of(mesh)
-    return Face(box, score, five_points(mesh), mesh, yaw, pitch, roll)
+    sharp = sharpness(image, region_of(mesh, 1.0))
+    return Face(box_of(mesh), score, five_points(mesh), mesh, yaw, pitch, roll, sharp)
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
@@ -67,12 +58,9 @@ def _distinct(faces: list[Face]) -> list[Face]:
 
 
 def _described(image: np.ndarray, face: Face, with_embedding: bool, with_attributes: bool) -> Face:
-    assert face.mesh is not None
-    x, y = face.center
-    face = replace(face, sharpness=sharpness(image, Region(x, y, max(face.width, face.height))))
-    if with_embedding:
+    if with_embedding and face.mesh is not None:
         face = replace(face, embedding=embed(image, face.mesh), embedder=EMBEDDER)
-    if with_attributes:
+    if with_attributes and face.mesh is not None:
         age, gender, gender_score = attribute_net.age_and_gender(image, face.mesh)
         face = replace(face, age=age, gender=gender, gender_score=gender_score)
     return face

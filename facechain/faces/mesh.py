@@ -31,15 +31,15 @@ def run_mesh(image: np.ndarray, region: Region) -> tuple[np.ndarray, float]:
     return (better, second) if second >= MIN_SCORE else (mesh, score)
 
 
-def region_of(mesh: np.ndarray) -> Region:
-    """The turned square around a mesh, eyes level, 1.5 times its longer side (MediaPipe's rule)."""
+def region_of(mesh: np.ndarray, margin: float = 1.5) -> Region:
+    """The turned square around a mesh, eyes level, `margin` times its longer side (1.5 is MediaPipe's rule)."""
     dx, dy = (float(v) for v in mesh[263, :2] - mesh[33, :2])
     angle = math.atan2(dy, dx)
     cos, sin = math.cos(angle), math.sin(angle)
     turned = mesh[:, :2] @ np.array([[cos, -sin], [sin, cos]], np.float32)
     low, high = turned.min(0), turned.max(0)
     u, v = (float(x) for x in (low + high) / 2)
-    return Region(cos * u - sin * v, sin * u + cos * v, 1.5 * float((high - low).max()), angle)
+    return Region(cos * u - sin * v, sin * u + cos * v, margin * float((high - low).max()), angle)
 
 
 def five_points(mesh: np.ndarray) -> np.ndarray:
