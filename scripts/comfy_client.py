@@ -120,7 +120,7 @@ class ComfyClient:
 
 
 async def _follow(
-    socket: aiohttp.ClientWebSocketResponse, result: Result, on_event: Callable[[str, dict[str, Any]], None]
+    socket: aiohttp.ClientWebSocketResponse[Any], result: Result, on_event: Callable[[str, dict[str, Any]], None]
 ) -> None:
     """Read events until the job ends; time each node from its start to the next one's."""
     running, since = "", time.monotonic()
