@@ -68,10 +68,12 @@ class FaceFusion(io.ComfyNode):
                 io.Mask.Input("region", optional=True, tooltip="Only faces and pixels inside this mask are changed."),
             ],
             outputs=[
-                io.Image.Output("fused", tooltip="The pictures with the person's face."),
-                io.Mask.Output("face_masks", tooltip="Where each picture was changed."),
+                io.Image.Output("fused", display_name="fused", tooltip="The pictures with the person's face."),
+                io.Mask.Output("face_masks", display_name="face_masks", tooltip="Where each picture was changed."),
                 io.String.Output(
-                    "report", tooltip="For each picture: faces found, photo used, likeness before and after, as JSON."
+                    "report",
+                    display_name="report",
+                    tooltip="For each picture: faces found, photo used, likeness before and after, as JSON.",
                 ),
             ],
         )

@@ -42,9 +42,14 @@ class LoadPhotos(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("photos", tooltip="A list with one IMAGE a photo.", is_output_list=True),
+                io.Image.Output(
+                    "photos", display_name="photos", tooltip="A list with one IMAGE a photo.", is_output_list=True
+                ),
                 io.String.Output(
-                    "names", tooltip="The file name of each photo, in the same order.", is_output_list=True
+                    "names",
+                    display_name="names",
+                    tooltip="The file name of each photo, in the same order.",
+                    is_output_list=True,
                 ),
             ],
         )
@@ -135,14 +140,22 @@ class Preprocess(io.ComfyNode):
                 ),
             ],
             outputs=[
-                Person.Output("person", tooltip="The PERSON: for training, fusion and ranking."),
+                Person.Output("person", display_name="person", tooltip="The PERSON: for training, fusion and ranking."),
                 io.Image.Output(
-                    "aligned", tooltip="The aligned head pictures that were accepted, in the order of the photos."
+                    "aligned",
+                    display_name="aligned",
+                    tooltip="The aligned head pictures that were accepted, in the order of the photos.",
                 ),
-                io.Mask.Output("head_masks", tooltip="The head (face, hair, hat) in each aligned picture."),
-                io.String.Output("caption_text", tooltip="The caption used for training."),
-                io.Image.Output("report", tooltip="A sheet with every photo, its numbers and its verdict."),
-                io.String.Output("verdicts", tooltip="The same as JSON."),
+                io.Mask.Output(
+                    "head_masks",
+                    display_name="head_masks",
+                    tooltip="The head (face, hair, hat) in each aligned picture.",
+                ),
+                io.String.Output("caption_text", display_name="caption_text", tooltip="The caption used for training."),
+                io.Image.Output(
+                    "report", display_name="report", tooltip="A sheet with every photo, its numbers and its verdict."
+                ),
+                io.String.Output("verdicts", display_name="verdicts", tooltip="The same as JSON."),
             ],
         )
 

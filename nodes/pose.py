@@ -72,10 +72,16 @@ class PoseControl(io.ComfyNode):
                 io.Latent.Input("latent", optional=True, tooltip="The latent that will be sampled; its size is used."),
             ],
             outputs=[
-                io.Conditioning.Output("posed_positive", tooltip="The prompt with the pose."),
-                io.Conditioning.Output("posed_negative", tooltip="The negative prompt with the pose."),
-                io.Image.Output("pose_map", tooltip="The skeleton picture."),
-                io.String.Output("notes", tooltip="How many people were found, and what was applied."),
+                io.Conditioning.Output(
+                    "posed_positive", display_name="posed_positive", tooltip="The prompt with the pose."
+                ),
+                io.Conditioning.Output(
+                    "posed_negative", display_name="posed_negative", tooltip="The negative prompt with the pose."
+                ),
+                io.Image.Output("pose_map", display_name="pose_map", tooltip="The skeleton picture."),
+                io.String.Output(
+                    "notes", display_name="notes", tooltip="How many people were found, and what was applied."
+                ),
             ],
         )
 

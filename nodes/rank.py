@@ -49,20 +49,24 @@ class SimilarityRank(io.ComfyNode):
                 engine_input(),
             ],
             outputs=[
-                io.Image.Output("ranked", tooltip="The best pictures, most alike first.", is_output_list=True),
-                io.Image.Output("best", tooltip="The most alike picture."),
+                io.Image.Output(
+                    "ranked", display_name="ranked", tooltip="The best pictures, most alike first.", is_output_list=True
+                ),
+                io.Image.Output("best", display_name="best", tooltip="The most alike picture."),
                 io.Float.Output(
                     "scores",
+                    display_name="scores",
                     tooltip="Likeness of each ranked picture in percent of the person's own baseline.",
                     is_output_list=True,
                 ),
-                io.Image.Output("sheet", tooltip="All pictures with score or reason."),
+                io.Image.Output("sheet", display_name="sheet", tooltip="All pictures with score or reason."),
                 io.Image.Output(
                     "rejected",
+                    display_name="rejected",
                     tooltip="Pictures that could not be judged; nothing where there are none.",
                     is_output_list=True,
                 ),
-                io.String.Output("report", tooltip="Scores and reasons as JSON."),
+                io.String.Output("report", display_name="report", tooltip="Scores and reasons as JSON."),
             ],
         )
 

@@ -62,13 +62,19 @@ class LoadStyle(io.ComfyNode):
                 Person.Input("person", optional=True, tooltip="Who is portrayed; without one, the style alone."),
             ],
             outputs=[
-                io.Model.Output("styled_model", tooltip="The model with style LoRA and person LoRA at their weights."),
-                io.Clip.Output("styled_clip", tooltip="The text encoder with the same."),
-                io.Conditioning.Output("positive", tooltip="The encoded prompt."),
-                io.Conditioning.Output("negative", tooltip="The encoded negative prompt."),
-                io.String.Output("positive_text", tooltip="The prompt as text."),
-                io.String.Output("negative_text", tooltip="The negative prompt as text."),
-                io.String.Output("notes", tooltip="What was applied at which weight, and what is missing."),
+                io.Model.Output(
+                    "styled_model",
+                    display_name="styled_model",
+                    tooltip="The model with style LoRA and person LoRA at their weights.",
+                ),
+                io.Clip.Output("styled_clip", display_name="styled_clip", tooltip="The text encoder with the same."),
+                io.Conditioning.Output("positive", display_name="positive", tooltip="The encoded prompt."),
+                io.Conditioning.Output("negative", display_name="negative", tooltip="The encoded negative prompt."),
+                io.String.Output("positive_text", display_name="positive_text", tooltip="The prompt as text."),
+                io.String.Output("negative_text", display_name="negative_text", tooltip="The negative prompt as text."),
+                io.String.Output(
+                    "notes", display_name="notes", tooltip="What was applied at which weight, and what is missing."
+                ),
             ],
         )
 

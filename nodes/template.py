@@ -56,10 +56,16 @@ class TemplateFace(io.ComfyNode):
                 engine_input(),
             ],
             outputs=[
-                io.Image.Output("crop", tooltip="The face with its surroundings, size x size."),
-                io.Mask.Output("inpaint_mask", tooltip="Where to inpaint in the crop; for Set Latent Noise Mask."),
-                TemplateFaceInfo.Output("template_face", tooltip="For Template Paste."),
-                io.Image.Output("preview", tooltip="The template with its faces numbered, this one marked."),
+                io.Image.Output("crop", display_name="crop", tooltip="The face with its surroundings, size x size."),
+                io.Mask.Output(
+                    "inpaint_mask",
+                    display_name="inpaint_mask",
+                    tooltip="Where to inpaint in the crop; for Set Latent Noise Mask.",
+                ),
+                TemplateFaceInfo.Output("template_face", display_name="template_face", tooltip="For Template Paste."),
+                io.Image.Output(
+                    "preview", display_name="preview", tooltip="The template with its faces numbered, this one marked."
+                ),
             ],
         )
 
@@ -95,8 +101,8 @@ class TemplatePaste(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("pasted", tooltip="The template with the new face."),
-                io.Mask.Output("changed", tooltip="Which pixels may differ from the template."),
+                io.Image.Output("pasted", display_name="pasted", tooltip="The template with the new face."),
+                io.Mask.Output("changed", display_name="changed", tooltip="Which pixels may differ from the template."),
             ],
         )
 
@@ -196,8 +202,10 @@ class GroupPortrait(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Image.Output("group_photo", tooltip="The template with everybody in it."),
-                io.Image.Output("preview", tooltip="The template with its faces numbered."),
+                io.Image.Output(
+                    "group_photo", display_name="group_photo", tooltip="The template with everybody in it."
+                ),
+                io.Image.Output("preview", display_name="preview", tooltip="The template with its faces numbered."),
             ],
         )
 
