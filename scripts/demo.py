@@ -12,27 +12,19 @@ photo, whose template and face fusion are real, already looks like a result.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import comfy_host
+import demo_jobs
 
 if TYPE_CHECKING:
     from comfy_client import ComfyClient, Prompt, Result
 
 OUTPUT = comfy_host.ROOT / "demo_output"
-WORKFLOWS = comfy_host.ROOT / "workflows" / "api"
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 NOISE = "Note: the stand-in base model draws coloured noise; name a real one with --checkpoint for real portraits."
-
-# Parts of the six-people photo (left, top, right, bottom): three people as the template,
-# whose faces 1 and 3 are replaced, and a fourth person as the second person's photo.
-TEMPLATE_PART = (0, 60, 700, 760)
-SECOND_PERSON_PART = (640, 240, 960, 590)
-TEMPLATE_FACES = "1, 3"
 
 
 def main() -> None:
@@ -63,20 +55,25 @@ def _run(host: comfy_host.ComfyHost, arguments: argparse.Namespace) -> None:
     from comfy_client import ComfyClient, JobError
 
     OUTPUT.mkdir(exist_ok=True)
-    inputs = _inputs(arguments)
-    checkpoint = arguments.checkpoint or _standin(host)
+    inputs = demo_jobs.inputs(OUTPUT / "inputs", arguments.photos, arguments.photos2, arguments.template)
+    choices = demo_jobs.Choices(
+        checkpoint=arguments.checkpoint or _standin(host),
+        quick=not arguments.checkpoint,
+        faces=arguments.faces if arguments.template else demo_jobs.TEMPLATE_FACES,
+        style=arguments.style,
+        preset=arguments.preset,
+    )
     print("Starting ComfyUI ...", flush=True)
     with comfy_host.Server(host) as server:
         client = ComfyClient(server.url)
-        _check_checkpoint(client, checkpoint)
+        _check_checkpoint(client, choices.checkpoint)
         uploads = {
             name: [client.upload(picture, f"demo_{name}") for picture in files] for name, files in inputs.items()
         }
         results: dict[str, Result] = {}
         try:
             for name in ("style_portrait", "group_photo"):
-                prompt = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
-                _fill_in(prompt, arguments, checkpoint, uploads)
+                prompt = demo_jobs.workflow(name, choices, uploads)
                 results[name] = _follow(client, name, prompt)
         except JobError as error:
             raise SystemExit(f"error: {error}\nComfyUI's log: {server.log}") from None
@@ -87,43 +84,6 @@ def _run(host: comfy_host.ComfyHost, arguments: argparse.Namespace) -> None:
         print(f"  {path}")
     if not arguments.checkpoint:
         print(NOISE)
-
-
-# --- what goes in ----------------------------------------------------------------------
-
-
-def _inputs(arguments: argparse.Namespace) -> dict[str, list[Path]]:
-    """The pictures: {"person1": [...], "person2": [...], "template": [one]}."""
-    chosen = {"person1": arguments.photos, "person2": arguments.photos2}
-    found = {name: _pictures_in(folder) for name, folder in chosen.items() if folder}
-    if arguments.template:
-        if not arguments.template.is_file():
-            raise comfy_host.HostError(f"--template {arguments.template}: no such file.")
-        found["template"] = [arguments.template]
-    return {name: found.get(name) or _package_picture(name) for name in ("person1", "person2", "template")}
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise comfy_host.HostError(f"{folder} is not a folder; name the folder that holds the photos.")
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
-    if not pictures:
-        raise comfy_host.HostError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
-    return pictures
-
-
-def _package_picture(name: str) -> list[Path]:
-    from PIL import Image
-    from sample_photos import fetch_photos
-
-    photos = fetch_photos()
-    if name == "person1":
-        return [photos["astronaut"]]
-    part = {"person2": SECOND_PERSON_PART, "template": TEMPLATE_PART}[name]
-    path = OUTPUT / "inputs" / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
-    Image.open(photos["group"]).crop(part).save(path)
-    return [path]
 
 
 def _standin(host: comfy_host.ComfyHost) -> str:
@@ -142,37 +102,6 @@ def _check_checkpoint(client: ComfyClient, name: str) -> None:
     if name not in known:
         where = f"{comfy_host.HOST / 'base/models/checkpoints'}, or set COMFYUI_PATH to your ComfyUI"
         raise SystemExit(f"error: no checkpoint {name!r}. Put it into {where}. Found: {', '.join(known) or 'none'}.")
-
-
-def _fill_in(prompt: Prompt, arguments: argparse.Namespace, checkpoint: str, uploads: dict[str, list[str]]) -> None:
-    """Put the user's choices into a workflow as shipped; with the stand-in, small and quick settings too."""
-    people = iter((uploads["person1"], uploads["person2"]))
-    names = iter(("person 1", "person 2"))
-    quick = not arguments.checkpoint
-    for node in prompt.values():
-        kind, inputs = node["class_type"], node["inputs"]
-        if kind == "CheckpointLoaderSimple":
-            inputs["ckpt_name"] = checkpoint
-        elif kind == "FaceChain_LoadPhotos":
-            inputs |= {"folder": "(none)", "files": "\n".join(next(people))}
-        elif kind == "FaceChain_Preprocess":
-            inputs["name"] = next(names)
-        elif kind == "LoadImage":
-            inputs["image"] = uploads["template"][0]
-        elif kind == "FaceChain_TrainPersonLoRA":
-            inputs |= {"steps": 20, "resolution": 128} if quick else {}
-            inputs |= {"preset": arguments.preset} if arguments.preset else {}
-        elif kind == "FaceChain_LoadStyle" and arguments.style:
-            inputs["style"] = arguments.style
-        elif kind == "EmptyLatentImage" and quick:
-            inputs |= {"width": 256, "height": 256}
-        elif kind == "KSampler" and quick:
-            inputs["steps"] = 8
-        elif kind == "FaceChain_GroupPortrait":
-            own_template = bool(arguments.template)
-            inputs["faces"] = arguments.faces if own_template else TEMPLATE_FACES
-            # noise under a fused face would show through at its edge: fuse the template's own pixels
-            inputs |= {"denoise": 0.1, "steps": 8} if quick else {}
 
 
 # --- what comes out ----------------------------------------------------------------------

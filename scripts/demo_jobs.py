@@ -1,0 +1,107 @@
+"""What the demo queues: the pictures that go in, and the shipped workflows with the choices filled in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy_host
+from comfy_install import HostError
+
+Prompt = dict[str, dict[str, Any]]
+
+WORKFLOWS = comfy_host.ROOT / "workflows" / "api"
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
+
+# Parts of the six-people photo (left, top, right, bottom): three people as the template,
+# whose faces 1 and 3 are replaced, and a fourth person as the second person's photo.
+TEMPLATE_PART = (0, 60, 700, 760)
+SECOND_PERSON_PART = (640, 240, 960, 590)
+TEMPLATE_FACES = "1, 3"
+
+# Settings for the stand-in base model, by node. It draws noise, which would show through at the edge
+# of a fused face: the group photo keeps nearly all of the template's own pixels.
+QUICK: dict[str, dict[str, Any]] = {
+    "FaceChain_TrainPersonLoRA": {"steps": 20, "resolution": 128},
+    "EmptyLatentImage": {"width": 256, "height": 256},
+    "KSampler": {"steps": 8},
+    "FaceChain_GroupPortrait": {"denoise": 0.1, "steps": 8},
+}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What to put into a workflow as shipped. quick: small settings, enough for a stand-in base model."""
+
+    checkpoint: str
+    quick: bool = False
+    faces: str = ""
+    style: str | None = None
+    preset: str | None = None
+
+
+def workflow(name: str, choices: Choices, uploads: dict[str, list[str]]) -> Prompt:
+    """A shipped workflow in API format, with the choices and the uploaded pictures' names filled in."""
+    prompt: Prompt = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    people = iter((uploads["person1"], uploads["person2"]))
+    names = iter(("person 1", "person 2"))
+    for node in prompt.values():
+        kind, values = node["class_type"], node["inputs"]
+        if kind == "CheckpointLoaderSimple":
+            values["ckpt_name"] = choices.checkpoint
+        elif kind == "FaceChain_LoadPhotos":
+            values |= {"folder": "(none)", "files": "\n".join(next(people))}
+        elif kind == "FaceChain_Preprocess":
+            values["name"] = next(names)
+        elif kind == "LoadImage":
+            values["image"] = uploads["template"][0]
+        elif kind == "FaceChain_GroupPortrait":
+            values["faces"] = choices.faces
+        elif kind == "FaceChain_TrainPersonLoRA" and choices.preset:
+            values["preset"] = choices.preset
+        elif kind == "FaceChain_LoadStyle" and choices.style:
+            values["style"] = choices.style
+        if choices.quick:
+            values |= QUICK.get(kind, {})
+    return prompt
+
+
+def inputs(
+    folder: Path, photos: Path | None = None, photos2: Path | None = None, template: Path | None = None
+) -> dict[str, list[Path]]:
+    """The pictures: {"person1": [...], "person2": [...], "template": [one]}.
+
+    folder: where parts cut out of the packages' photos are written. photos, photos2: the user's folders.
+    Raises HostError for a folder without pictures or an absent template.
+    """
+    found = {name: _pictures_in(own) for name, own in (("person1", photos), ("person2", photos2)) if own}
+    if template:
+        if not template.is_file():
+            raise HostError(f"--template {template}: no such file.")
+        found["template"] = [template]
+    return {name: found.get(name) or [_package_picture(name, folder)] for name in ("person1", "person2", "template")}
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise HostError(f"{folder} is not a folder; name the folder that holds the photos.")
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    if not pictures:
+        raise HostError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
+    return pictures
+
+
+def _package_picture(name: str, folder: Path) -> Path:
+    from PIL import Image
+    from sample_photos import fetch_photos
+
+    photos = fetch_photos()
+    if name == "person1":
+        return photos["astronaut"]
+    part = {"person2": SECOND_PERSON_PART, "template": TEMPLATE_PART}[name]
+    path = folder / f"{name}.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.open(photos["group"]).crop(part).save(path)
+    return path

@@ -1,0 +1,144 @@
+"""Both shipped workflows on the real server, and what is in their pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import demo_jobs
+import numpy as np
+import pytest
+import standin
+from comfy_client import ComfyClient, Result
+from PIL import Image
+
+from facechain.faces import engine
+from facechain.faces.base import Face, distance
+
+CHOICES = demo_jobs.Choices(standin.CHECKPOINT_NAME, quick=True, faces=demo_jobs.TEMPLATE_FACES)
+
+
+@dataclass
+class Ran:
+    """A workflow that ran: its prompt, its first result, and its inputs as files."""
+
+    prompt: demo_jobs.Prompt
+    result: Result
+    inputs: dict[str, list[Path]]
+
+    def ids(self, kind: str) -> list[str]:
+        return [node_id for node_id, node in self.prompt.items() if node["class_type"] == kind]
+
+
+def _run(client: ComfyClient, name: str, folder: Path) -> Ran:
+    inputs = demo_jobs.inputs(folder)
+    uploads = {key: [client.upload(file, f"workflows_{key}") for file in files] for key, files in inputs.items()}
+    prompt = demo_jobs.workflow(name, CHOICES, uploads)
+    return Ran(prompt, client.run(prompt), inputs)
+
+
+@pytest.fixture(scope="module")
+def portrait(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, package_photos: dict[str, Path]) -> Ran:
+    return _run(client, "style_portrait", tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def group(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, package_photos: dict[str, Path]) -> Ran:
+    return _run(client, "group_photo", tmp_path_factory.mktemp("inputs"))
+
+
+def _saved(client: ComfyClient, ran: Ran) -> list[np.ndarray]:
+    outputs = [ran.result.outputs[node_id] for node_id in ran.ids("SaveImage")]
+    pictures = [Image.open(io.BytesIO(client.fetch(image))) for out in outputs for image in out["images"]]
+    return [np.asarray(picture.convert("RGB")) for picture in pictures]
+
+
+def _faces(picture: np.ndarray) -> list[Face]:
+    """Left to right."""
+    return sorted(engine("embedded").analyze([picture])[0], key=lambda face: face.center[0])
+
+
+def _embedding(file: Path) -> np.ndarray:
+    found = engine("embedded").analyze([np.asarray(Image.open(file).convert("RGB"))])[0]
+    assert found[0].embedding is not None
+    return found[0].embedding
+
+
+def _to(face: Face, reference: np.ndarray) -> float:
+    assert face.embedding is not None
+    return distance(face.embedding, reference)
+
+
+def _ran_again(client: ComfyClient, prompt: demo_jobs.Prompt) -> list[str]:
+    executed: list[str] = []
+
+    def on_event(kind: str, data: dict[str, Any]) -> None:
+        if kind == "executing" and data["node"]:
+            executed.append(data["node"])
+
+    client.run(prompt, on_event)
+    return executed
+
+
+def test_style_portrait_gives_ranked_pictures(client: ComfyClient, portrait: Ran) -> None:
+    pictures = _saved(client, portrait)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert picture.shape == (256, 256, 3)
+        assert picture.std() > 5  # not a flat colour, as NaN becomes
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(pictures, pictures[1:], strict=False)]
+    assert min(differences) > 1
+
+
+def test_style_portrait_tells_what_it_did(portrait: Ran) -> None:
+    verdicts = json.loads(portrait.result.texts(portrait.ids("FaceChain_Preprocess")[0])[0])
+    assert [photo["accepted"] for photo in verdicts["photos"]] == [True]
+    trained = json.loads(portrait.result.texts(portrait.ids("FaceChain_TrainPersonLoRA")[0])[0])
+    assert len(trained["losses"]) >= 1 and np.isfinite(trained["losses"]).all()
+    # The stand-in draws noise, so no portrait shows a face; each must come with that reason.
+    ranked = json.loads(portrait.result.texts(portrait.ids("FaceChain_SimilarityRank")[0])[0])
+    assert len(ranked["pictures"]) == 4
+    assert all(picture["reason"] for picture in ranked["pictures"] if picture["score"] is None)
+
+
+def test_training_reports_progress_on_the_websocket(portrait: Ran) -> None:
+    node = portrait.ids("FaceChain_TrainPersonLoRA")[0]
+    steps = [value for where, value, _ in portrait.result.progress if where == node]
+    assert steps == sorted(steps) and len(steps) >= 10
+    assert portrait.result.previews > 0
+
+
+def test_group_photo_shows_the_two_people(client: ComfyClient, group: Ran) -> None:
+    (after,) = _saved(client, group)
+    before = np.asarray(Image.open(group.inputs["template"][0]).convert("RGB"))
+    assert after.shape == before.shape
+    faces_before, faces_after = _faces(before), _faces(after)
+    assert len(faces_before) == len(faces_after) == 3
+    for index, person in ((0, "person1"), (2, "person2")):
+        reference = _embedding(group.inputs[person][0])
+        assert _to(faces_after[index], reference) < _to(faces_before[index], reference) - 0.1, person
+    unchanged = faces_before[1]
+    assert _to(faces_after[1], unchanged.embedding) == 0.0  # type: ignore[arg-type]
+
+
+def test_group_photo_changes_nothing_but_the_two_faces(client: ComfyClient, group: Ran) -> None:
+    (after,) = _saved(client, group)
+    before = np.asarray(Image.open(group.inputs["template"][0]).convert("RGB"))
+    changed = (before != after).any(-1)
+    assert changed.mean() > 0.01
+    allowed = np.zeros_like(changed)
+    faces = _faces(before)
+    for face in (faces[0], faces[2]):
+        x1, y1, x2, y2 = face.box
+        grow = 0.35 * max(face.width, face.height)
+        allowed[int(y1 - grow) : int(y2 + grow), max(0, int(x1 - grow)) : int(x2 + grow)] = True
+    assert not (changed & ~allowed).any()
+
+
+@pytest.mark.parametrize("name", ["portrait", "group"])
+def test_a_second_identical_queue_runs_no_node(name: str, client: ComfyClient, request: pytest.FixtureRequest) -> None:
+    ran: Ran = request.getfixturevalue(name)
+    assert _ran_again(client, ran.prompt) == []
