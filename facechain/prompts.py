@@ -1,0 +1,219 @@
+"""Prompts: who is portrayed, the style and the frame, put together in a fixed order.
+
+Order: trigger, attribute phrase, the person's recurring tags, outfit, style, LoRA words, frame,
+quality, the user's own words. A piece is what stands between two commas outside brackets.
+Where two pieces say the same or contradict each other one stays: the user's before the frame's,
+the style's and the person's. Only ComfyUI's weighting is written, as ComfyUI applies it literally.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .person import Person
+from .styles import Style
+
+FRAMES = {
+    "close-up": "close-up portrait",
+    "upper body": "upper body, medium shot",
+    "full body": "full body, wide shot",
+    "none": "",
+}
+QUALITY = "raw photo, masterpiece, best quality, solo, highly detailed face, photorealistic"
+NEGATIVE = (
+    "nsfw, nude, (worst quality, low quality:1.3), lowres, blurry, deformed face, bad anatomy, "
+    "bad hands, extra limbs, multiple people, text, watermark, signature"
+)
+# What must not appear, by who is portrayed. FaceChain adds "children" for men alone.
+_NOT = {
+    "woman": "children, male, beard",
+    "man": "children, female, makeup",
+    "girl": "adult, mature, makeup",
+    "boy": "adult, mature, makeup, beard",
+}
+_MODEST = "cleavage, revealing clothes"
+_CHILD_AGE, _MODEST_AGE = 16, 21  # years; ages are guesses that are off by five, so modesty starts later
+
+# one, several, tag
+_NOUNS = {
+    "woman": ("woman", "women", "1girl"),
+    "man": ("man", "men", "1boy"),
+    "girl": ("girl", "girls", "1girl"),
+    "boy": ("boy", "boys", "1boy"),
+}
+_PERSON_WORD = re.compile(
+    r"\b(?:(?P<one>girl|woman|lady|boy|man|guy)|(?P<several>girls|women|ladies|boys|men|guys)|(?P<tag>1girl|1boy)"
+    r"|(?P<he>he|his|himself)|(?P<she>she|her|hers|herself))\b",
+    re.IGNORECASE,
+)
+_HE = {"she": "he", "her": "his", "hers": "his", "herself": "himself"}
+_SHE = {"he": "she", "his": "her", "himself": "herself"}
+
+_COLOURS = (
+    "black|brown|blonde?|red|ginger|auburn|white|gr[ae]y|silver|golden|purple|blue|green|pink|rainbow(?:-coloured)?"
+)
+# Pieces of one kind exclude each other. Only short pieces are judged: longer ones say more than that.
+_KINDS = {
+    "hair length": re.compile(r"\b(?:short|medium|long|shoulder-length|bob|bald)\b.*\bhair\b|\bbald\b|\bbob\b"),
+    "hair colour": re.compile(rf"\b(?:{_COLOURS})\b.*\bhair\b"),
+    "hair form": re.compile(r"\b(?:straight|wavy|curly)\b.*\bhair\b"),
+    "mouth": re.compile(r"\b(?:smil\w+|laugh\w+|grin|serious|expressionless|frown\w*|pensive)\b"),
+    "eyewear": re.compile(r"\b(?:sun)?glasses\b|\bgoggles\b"),
+    "frame": re.compile(
+        r"^(?:close-up.*|.*\b(?:upper|full|half|lower)[ _]body|.*\b(?:medium|wide|long|face|waist|bust) shot)$"
+    ),
+}
+_LONG = 5  # words
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """positive, negative: for ComfyUI's text encoders. notes: what a user should know about them."""
+
+    positive: str
+    negative: str
+    notes: tuple[str, ...] = ()
+
+
+def compose(
+    style: Style,
+    person: Person | None = None,
+    frame: str = "upper body",
+    extra: str = "",
+    extra_negative: str = "",
+    with_lora: bool = False,
+) -> Prompts:
+    """Both prompts for a person (or nobody in particular) in a style; the same input gives the same text.
+
+    frame: a key of FRAMES. extra, extra_negative: the user's words, kept as they are, at the end.
+    with_lora: the style's LoRA is applied, so its own words are added. Raises KeyError for another frame.
+    """
+    wearer = _wearer(person) if person else _first_wearer(style)
+    tags = [_literal(tag) for tag in person.attributes.tags] if person else []
+    subject = [person.trigger, _literal(person.attributes.phrase)] if person else [f"a {wearer}"] if wearer else []
+    outfit = style.outfit_for(wearer) if wearer else ""
+    look = [_for_wearer(piece, wearer) for text in (outfit, style.prompt) for piece in pieces(text)]
+    look += pieces(style.lora_words) if with_lora else []
+    framing, quality, own = pieces(FRAMES[frame]), pieces(style.quality or QUALITY), pieces(extra)
+
+    look = _without(look, [*own, *framing])
+    tags = _without(tags, [*own, *look])
+    order = [*subject, *tags, *look, *_without(framing, own), *_without(quality, own)]
+    positive = ", ".join([*_unique(order, own), *([extra.strip()] if extra.strip() else [])])
+    negative = _negative(style, person, wearer, positive, extra_negative)
+    return Prompts(positive, negative, _notes(style, wearer, outfit))
+
+
+def pieces(text: str) -> list[str]:
+    """The comma-separated pieces of a prompt; commas inside brackets do not separate."""
+    found, depth, start = [], 0, 0
+    for position, character in enumerate(text):
+        if character in "()" and text[position - 1 : position] != "\\":
+            depth = max(0, depth + (1 if character == "(" else -1))
+        elif character in ",\n" and depth == 0:
+            found.append(text[start:position])
+            start = position + 1
+    return [piece.strip() for piece in [*found, text[start:]] if piece.strip()]
+
+
+# --- the person -----------------------------------------------------------------------
+
+
+def _wearer(person: Person) -> str:
+    """Whose clothes. The phrase that is in the prompt decides before the guessed age."""
+    about = person.attributes
+    child = re.search(r"\b(?:boy|girl|child)\b", about.phrase) or about.age < _CHILD_AGE
+    if about.gender == "man":
+        return "boy" if child else "man"
+    return "girl" if child else "woman"
+
+
+def _first_wearer(style: Style) -> str | None:
+    """Whom the style names first, for a portrait of nobody in particular."""
+    first = next(iter(style.outfit), None)
+    return first if first in _NOUNS else None
+
+
+def _for_wearer(piece: str, wearer: str | None) -> str:
+    """The piece with its nouns and pronouns turned to the person's: "a girl in her garden", "a man in his garden"."""
+    if wearer is None:
+        return piece
+    words = dict(zip(("one", "several", "tag"), _NOUNS[wearer], strict=True))
+    pronouns = _SHE if wearer in ("woman", "girl") else _HE
+
+    def turn(match: re.Match[str]) -> str:
+        return words.get(match.lastgroup or "") or pronouns.get(match.group().lower(), match.group())
+
+    return _PERSON_WORD.sub(turn, piece)
+
+
+def _literal(text: str) -> str:
+    """Text whose brackets ComfyUI is not to read as weights."""
+    return re.sub(r"(?<!\\)([()])", r"\\\1", text.strip())
+
+
+# --- duplicates and contradictions ------------------------------------------------------
+
+
+def _bare(piece: str) -> tuple[str, ...]:
+    """What a piece says, without weights, case and spelling variants: "(Close_up, red:1.2)" -> ("close up", "red")."""
+    text = re.sub(r":\s*-?[0-9.]+\s*(?=\))", "", piece.lower())
+    text = re.sub(r"[()\\]", "", text)
+    return tuple(filter(None, (re.sub(r"[\s_-]+", " ", part).strip() for part in text.split(","))))
+
+
+def _unique(candidates: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
+    """The candidates that say something that neither `taken` nor an earlier one says."""
+    said = {part for piece in taken for part in _bare(piece)}
+    kept = []
+    for piece in candidates:
+        parts = set(_bare(piece))
+        if parts - said:
+            kept.append(piece)
+            said |= parts
+    return kept
+
+
+def _kinds(piece: str) -> set[str]:
+    text = re.sub(r":\s*-?[0-9.]+\s*(?=\))|[()]", "", piece.lower()).replace("_", " ")
+    if len(text.split()) > _LONG:
+        return set()
+    return {kind for kind, pattern in _KINDS.items() if pattern.search(text)}
+
+
+def _without(candidates: Iterable[str], stronger: Iterable[str]) -> list[str]:
+    """The candidates that no stronger piece contradicts (two hair colours, two frames)."""
+    settled = {kind for piece in stronger for kind in _kinds(piece)}
+    return [piece for piece in candidates if not _kinds(piece) & settled]
+
+
+# --- the negative prompt ----------------------------------------------------------------
+
+
+def _negative(style: Style, person: Person | None, wearer: str | None, positive: str, extra: str) -> str:
+    words = [*pieces(NEGATIVE), *pieces(style.negative), *pieces(_NOT.get(wearer or "", ""))]
+    if wearer in ("girl", "boy") or (person and person.attributes.age < _MODEST_AGE):
+        words += pieces(_MODEST)
+    if (
+        person
+        and person.attributes.tags
+        and "eyewear" not in {k for tag in person.attributes.tags for k in _kinds(tag)}
+    ):
+        words.append("glasses")
+    asked = " ".join(re.sub(r"[\s_()-]+", " ", positive.lower()).split())
+    kept = [word for word in words if not any(_mentioned(part, asked) for part in _bare(word))]
+    return ", ".join([*_unique(kept, pieces(extra)), *([extra.strip()] if extra.strip() else [])])
+
+
+def _mentioned(part: str, text: str) -> bool:
+    """The positive prompt asks for it: "glasses" in "red sunglasses", "makeup" in "opera makeup"."""
+    start = r"(?:sun)?" if part == "glasses" else ""
+    return re.search(rf"\b{start}{re.escape(part)}\b", text) is not None
+
+
+def _notes(style: Style, wearer: str | None, outfit: str) -> tuple[str, ...]:
+    if wearer and style.outfit and not outfit:
+        return (f"this style has no outfit for a {wearer}: its general prompt alone is used",)
+    return ()
