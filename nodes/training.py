@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from comfy_api.latest import io, ui
 
 from . import _host
 from ._types import CATEGORY, Person
+
+if TYPE_CHECKING:
+    from ..facechain.person import Person as PersonRecord
 
 
 class TrainPersonLoRA(io.ComfyNode):
@@ -67,27 +74,80 @@ class TrainPersonLoRA(io.ComfyNode):
                     default=42,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,  # a seed that changes by itself would train anew each time
                     tooltip="Seed of noise, crops and flips. The same seed trains the same LoRA.",
                 ),
             ],
             outputs=[
                 io.Model.Output(
                     "trained_model",
+                    display_name="trained_model",
                     tooltip="The model with the person LoRA at strength 1. Load Style brings it to the style's weight.",
                 ),
-                io.Clip.Output("trained_clip", tooltip="The text encoder, with the person LoRA where it was trained."),
-                Person.Output(
-                    "trained_person", tooltip="The PERSON, knowing its LoRA: for Load Style and Group Portrait."
+                io.Clip.Output(
+                    "trained_clip",
+                    display_name="trained_clip",
+                    tooltip="The text encoder, with the person LoRA where it was trained.",
                 ),
-                io.String.Output("lora_name", tooltip="Name of the LoRA file as core's LoRA loaders list it."),
-                io.Image.Output("loss_curve", tooltip="Loss by step."),
-                io.String.Output("report", tooltip="Settings, loss and times as JSON."),
+                Person.Output(
+                    "trained_person",
+                    display_name="trained_person",
+                    tooltip="The PERSON, knowing its LoRA: for Load Style and Group Portrait.",
+                ),
+                io.String.Output(
+                    "lora_name",
+                    display_name="lora_name",
+                    tooltip="Name of the LoRA file as core's LoRA loaders list it.",
+                ),
+                io.Image.Output("loss_curve", display_name="loss_curve", tooltip="Loss by step."),
+                io.String.Output("report", display_name="report", tooltip="Settings, loss and times as JSON."),
             ],
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        person: PersonRecord,
+        preset: str,
+        steps: int,
+        resolution: int,
+        batch_size: int,
+        rank: int,
+        learning_rate: float,
+        seed: int,
+    ) -> io.NodeOutput:
+        from ..facechain.images import from_pixels
+        from ..facechain.training.config import config_from
+        from ..facechain.training.curve import curve_of
+        from ..facechain.training.trainer import train_person
+
+        chosen = {"steps": steps, "resolution": resolution, "batch_size": batch_size, "rank": rank}
+        config = config_from(preset, seed=seed, learning_rate=learning_rate, **chosen)
+        host = _host.TrainingHost(model, clip, vae)
+        trained = train_person(person, config, host, _host.training_progress(person.name))
+        _remember(trained.person)
+        model, clip = _host.apply_person_lora(model, clip, trained.name, 1.0)
+        curve = from_pixels(curve_of(trained.report))
+        report = json.dumps(trained.summary, ensure_ascii=False, indent=1)
+        shown = {**ui.PreviewImage(curve, cls=cls).as_dict(), "text": (report,)}
+        return io.NodeOutput(model, clip, trained.person, trained.name, curve, report, ui=shown)
+
+
+def _remember(person: PersonRecord) -> None:
+    """Tell the saved record of this very person, where there is one, which LoRA was trained last."""
+    from ..facechain.errors import RecordError
+    from ..facechain.person import load_person, save_person
+
+    file = _host.person_file(person.name)
+    if not file.is_file():
+        return
+    with contextlib.suppress(RecordError):  # a damaged record: Load Person says so when it is asked for
+        saved = load_person(file)
+        if saved.hash == person.hash and saved.lora != person.lora:
+            save_person(saved.with_lora(person.lora), file)
 
 
 class LoadPerson(io.ComfyNode):
@@ -119,15 +179,41 @@ class LoadPerson(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(
-                    "person_model", tooltip="The model with the person LoRA; nothing where no model came in."
+                    "person_model",
+                    display_name="person_model",
+                    tooltip="The model with the person LoRA; nothing where no model came in.",
                 ),
                 io.Clip.Output(
-                    "person_clip", tooltip="The text encoder with the person LoRA; nothing where none came in."
+                    "person_clip",
+                    display_name="person_clip",
+                    tooltip="The text encoder with the person LoRA; nothing where none came in.",
                 ),
-                Person.Output("person", tooltip="The PERSON: for Load Style, Face Fusion and Similarity Rank."),
+                Person.Output(
+                    "person",
+                    display_name="person",
+                    tooltip="The PERSON: for Load Style, Face Fusion and Similarity Rank.",
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def validate_inputs(cls, name: str) -> bool | str:
+        return True if name in _host.people_names() else f"no saved person is called {name!r}"
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str, **_: object) -> str:
+        return _host.file_stamp(_host.person_file(name))
+
+    @classmethod
+    def execute(cls, name: str, weight: float, model: Any = None, clip: Any = None) -> io.NodeOutput:
+        from ..facechain.errors import RecordError
+        from ..facechain.person import load_person
+
+        person = load_person(_host.person_file(name))
+        if model is not None or clip is not None:
+            if not person.lora:
+                raise RecordError(
+                    f"{name} has no LoRA yet", "Run Train Person LoRA for this person, or disconnect model and clip"
+                )
+            model, clip = _host.apply_person_lora(model, clip, person.lora, weight)
+        return io.NodeOutput(model, clip, person)

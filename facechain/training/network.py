@@ -1,0 +1,162 @@
+"""Low-rank adapters on a diffusion model that the host goes on using: same memory, no change to it.
+
+A host such as ComfyUI keeps its weights as inference tensors, which autograd refuses. So the
+network's modules are copied, but not its weights: the copies hold normal tensors on the same memory.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import TrainingError
+from .config import Layers, TrainConfig
+
+ATTENTION = (r".*attn\d?\.(to_q|to_k|to_v|to_out\.0)",)
+FEED_FORWARD = (*ATTENTION, r".*\.ff\.net\.(0\.proj|2)", r".*\.proj_(in|out)")
+LAYERS: dict[Layers, tuple[str, ...]] = {"attention": ATTENTION, "attention+feed-forward": FEED_FORWARD}
+
+# Blocks whose activations are computed again in the backward pass, and between which a cancel is noticed.
+BLOCKS = {"ResBlock", "BasicTransformerBlock"}
+
+QUANTISED_REMEDY = "Load the model in 16 or 32 bits: a checkpoint that is not GGUF, int8 or NF4"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One layer's adapter. down: [rank, inputs, ...], up: [outputs, rank, ...]; both float32 parameters."""
+
+    path: str
+    down: nn.Parameter
+    up: nn.Parameter
+
+
+def trainable_view(base: nn.Module, dtype: torch.dtype) -> Any:
+    """A model whose diffusion_model can be trained, on the memory of base's weights; base stays as it is.
+
+    base: a model as ComfyUI wraps it (attributes diffusion_model and model_sampling, methods apply_model,
+        extra_conds, process_latent_in). dtype: what the network computes in.
+    Raises TrainingError for quantised weights.
+    """
+    view: Any = copy.copy(base)
+    view.__dict__ = dict(base.__dict__)
+    parts = {name: _alias_module(getattr(base, name)) for name in ("diffusion_model", "model_sampling")}
+    view._modules = {**base._modules, **parts}
+    view.manual_cast_dtype = dtype  # apply_model casts its input to it
+    layers: list[Any] = [m for m in view.diffusion_model.modules() if hasattr(m, "comfy_cast_weights")]
+    for layer in layers:
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.dtype != dtype:
+            layer.comfy_cast_weights = True  # and each layer its weights to its input
+    return view
+
+
+def _alias_module(module: nn.Module) -> nn.Module:
+    """A deep copy of a module whose parameters and buffers lie on the original's memory."""
+    memo: dict[int, Any] = {}
+    for name, parameter in module.named_parameters():
+        memo[id(parameter)] = nn.Parameter(_alias(name, parameter), requires_grad=False)
+    for name, buffer in module.named_buffers():
+        memo[id(buffer)] = _alias(name, buffer)
+    return copy.deepcopy(module, memo)
+
+
+def _alias(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if type(tensor) not in (torch.Tensor, nn.Parameter) or tensor.layout != torch.strided:
+        raise TrainingError(f"the model is quantised ({name} is a {type(tensor).__name__})", QUANTISED_REMEDY)
+    if isinstance(tensor, nn.Parameter) and not tensor.is_floating_point():
+        raise TrainingError(f"the model is quantised ({name} holds {tensor.dtype})", QUANTISED_REMEDY)
+    empty = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
+
+
+def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, str]) -> list[Adapter]:
+    """Put a low-rank branch beside each chosen layer of network, which is changed in place.
+
+    names: layers that the LoRA file format can name, by path inside network.
+    The branches begin as zero (the up half is zero), seeded by torch's global generator, in float32.
+    Raises TrainingError when no layer matches.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
+
+    paths = [path for path in matching_layers(network, config.layers) if path in names]
+    if not paths:
+        raise TrainingError(
+            f"no layer of this model ({type(network).__name__}) can be trained yet",
+            "Use a Stable Diffusion 1.5, 2 or XL checkpoint",
+        )
+    settings = LoraConfig(
+        r=config.rank,
+        lora_alpha=config.scale_alpha,
+        target_modules="|".join(re.escape(path) for path in paths),  # type: ignore[arg-type]
+    )
+    inject_adapter_in_model(settings, network)
+    adapters = []
+    for path in paths:
+        layer = network.get_submodule(path)
+        if not isinstance(layer, LoraLayer):
+            raise TrainingError(f"the layer {path} of this model cannot carry an adapter", QUANTISED_REMEDY)
+        down, up = layer.lora_A["default"].float(), layer.lora_B["default"].float()
+        adapters.append(Adapter(path, down.weight, up.weight))  # type: ignore[arg-type]
+    return adapters
+
+
+def matching_layers(network: nn.Module, layers: Layers) -> list[str]:
+    """Paths of the linear and convolution layers that the choice names."""
+    patterns = [re.compile(pattern) for pattern in LAYERS[layers]]
+    return [
+        path
+        for path, module in network.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and any(p.fullmatch(path) for p in patterns)
+    ]
+
+
+def watch_blocks(network: nn.Module, on_block: Callable[[], None], checkpointing: bool) -> None:
+    """Call on_block, which may raise, in every block of the forward and of the backward pass.
+
+    checkpointing: keep only the blocks' inputs, and compute the rest again in the backward pass.
+    """
+    for block in _blocks(network):
+        block.forward = _Watched(block.forward, on_block, checkpointing)  # type: ignore[method-assign]
+
+
+def _blocks(network: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in network.modules() if type(module).__name__ in BLOCKS)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A block's forward pass with a cancel check, and checkpointing where wanted."""
+
+    forward: Callable[..., torch.Tensor]
+    on_block: Callable[[], None]
+    checkpointing: bool
+
+    def __call__(self, *inputs: Any, **options: Any) -> torch.Tensor:
+        self.on_block()
+        if not self.checkpointing:
+            result = self.forward(*inputs, **options)
+        else:
+            # The model changes its options as it goes: the second pass must see those of the first.
+            result = checkpoint(self._again, inputs, _snapshot(options), use_reentrant=False)
+        if result.requires_grad:
+            result.register_hook(self._on_gradient)
+        return result
+
+    def _again(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> torch.Tensor:
+        return self.forward(*inputs, **_snapshot(options))
+
+    def _on_gradient(self, _: torch.Tensor) -> None:
+        self.on_block()
+
+
+def _snapshot(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in options.items()}
