@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from . import _host
@@ -70,8 +72,14 @@ class TemplateFace(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, template: Any, face: int, size: int, face_part: float, grow: float, engine: str) -> io.NodeOutput:
+        from ..facechain import template as core
+        from ..facechain.faces import engine as face_engine
+
+        faces = core.find_faces(template, face_engine(engine))
+        record = core.place_face(template, faces, face, size=size, face_part=face_part, grow=grow)
+        preview = core.numbered_faces(template, faces, [record])
+        return io.NodeOutput(core.crop_of(template, record), record.crop_mask()[None], record, preview)
 
 
 class TemplatePaste(io.ComfyNode):
@@ -107,8 +115,11 @@ class TemplatePaste(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, template: Any, crop: Any, template_face: Any, feather: float, match_colour: bool) -> io.NodeOutput:
+        from ..facechain.template import paste_face
+
+        pasted, changed = paste_face(template, crop, template_face, feather=feather, match_colour=match_colour)
+        return io.NodeOutput(pasted, changed)
 
 
 class GroupPortrait(io.ComfyNode):
@@ -124,6 +135,7 @@ class GroupPortrait(io.ComfyNode):
             "fuse the face, paste. It expands into core nodes, so unchanged people are not computed again.",
             enable_expand=True,
             is_input_list=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
             inputs=[
                 io.Model.Input("model", tooltip="The base model, without any person LoRA."),
                 io.Clip.Input("clip", tooltip="The text encoder of the same checkpoint."),
@@ -210,5 +222,14 @@ class GroupPortrait(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(cls, template: list[Any], engine: list[str], **inputs: list[Any]) -> io.NodeOutput:
+        from ..facechain.faces import engine as face_engine
+        from . import _lanes
+
+        node = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)
+        settings = _lanes.settings_from(inputs, engine[0])
+        people = _lanes.people_from(inputs, node["inputs"], MAX_PEOPLE)
+        _lanes.check_people(people, settings)
+        preview = _lanes.seats(template, people, settings, face_engine(engine[0]))
+        graph, group_photo = _lanes.build(node["inputs"], people, settings)
+        return io.NodeOutput(group_photo, preview, expand=graph)

@@ -1,0 +1,241 @@
+"""Group Portrait's expansion: one lane of core nodes and ours for each person.
+
+A lane starts from the template as it came, never from the lane before, so that a lane whose
+inputs did not change is found in ComfyUI's cache; only its last node, the paste, continues
+the picture. Inputs are linked to the nodes that made them, since the cache knows nodes and
+plain values, but no pictures or models.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from ..facechain.errors import FaceError, ModelFileError, PhotoError
+from ..facechain.person import Person
+from . import _host
+
+NO_STYLE = "(none)"
+STYLE_WEIGHT = 0.05  # FaceChain's: the template keeps its own look
+_LOOK = "close-up portrait, photorealistic, natural skin, detailed face, sharp focus, best quality"
+_NEGATIVE = "lowres, blurry, bad anatomy, deformed face, cross-eyed, extra faces, text, watermark, worst quality"
+
+Link = list[Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Group Portrait's widgets."""
+
+    style: str
+    person_weight: float
+    denoise: float
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+    seed: int
+    size: int
+    identity: float
+    engine: str
+
+
+@dataclass(frozen=True, eq=False)
+class Seat:
+    """A person, and what lanes connect to: the node that made the person, or the person where it made several."""
+
+    person: Person
+    source: Link | Person
+
+
+class KeyedPerson(Person):
+    """A person that ComfyUI's cache can compare: it takes a mapping's items as its key.
+
+    For people that come as a list through one socket. A link would hand the whole list to
+    every lane; a plain object among a node's inputs would never be found in the cache again.
+    """
+
+    def items(self) -> list[tuple[str, str]]:
+        return [("hash", self.hash), ("lora", self.lora), ("name", self.name)]
+
+
+ABCMeta.register(cast(ABCMeta, Mapping), KeyedPerson)  # all that the cache asks; it calls items() alone
+
+
+def settings_from(inputs: Mapping[str, list[Any]], engine: str) -> Settings:
+    names = [field.name for field in fields(Settings) if field.name != "engine"]
+    return Settings(**{name: inputs[name][0] for name in names}, engine=engine)
+
+
+def people_from(inputs: Mapping[str, list[Any]], links: Mapping[str, Any], sockets: int) -> list[Seat]:
+    """Everybody who came through person_1, person_2 and so on, in that order; each socket may carry several."""
+    seats = []
+    for name in (f"person_{n}" for n in range(1, sockets + 1)):
+        people = [person for person in inputs.get(name, []) if person is not None]
+        if len(people) == 1:
+            seats.append(Seat(people[0], links[name]))
+        else:
+            seats.extend(Seat(person, _keyed(person)) for person in people)
+    return seats
+
+
+def check_people(seats: Sequence[Seat], settings: Settings) -> None:
+    """Raise ModelFileError now, not in the fifth lane, where a person's LoRA file is gone."""
+    for seat in seats:
+        if _uses_lora(seat.person, settings) and _host.find_model("loras", seat.person.lora) is None:
+            raise ModelFileError(
+                f"the LoRA of {seat.person.name}, {seat.person.lora}, is not in ComfyUI's loras folder",
+                "Train the person again, put the file back, or set person_weight to 0",
+            )
+
+
+def seats(template: list[Any], people: Sequence[Seat], settings: Settings, engine: Any) -> Any:
+    """The preview that shows who sits where. Raises FaceError where people outnumber faces."""
+    from ..facechain import template as core
+
+    if len(template) != 1:
+        raise PhotoError(f"{len(template)} templates came in a list", "Connect one template picture")
+    if not people:
+        raise FaceError("nobody came to the group portrait", "Connect a PERSON to person_1")
+    faces = core.find_faces(template[0], engine)
+    if len(people) > len(faces):
+        raise FaceError(
+            f"the template shows {core.faces_in_words(len(faces))}, but there are {len(people)} people",
+            "Use a template with more faces, or connect fewer people",
+        )
+    names = {number: seat.person.name for number, seat in enumerate(people, 1)}
+    records = [
+        core.place_face(template[0], faces, number, size=settings.size, face_part=0.45, grow=0.1) for number in names
+    ]
+    return core.numbered_faces(template[0], faces, records, names)
+
+
+def build(links: Mapping[str, Any], people: Sequence[Seat], settings: Settings) -> tuple[dict[str, Any], Link]:
+    """The graph of all lanes, and the link to the finished picture. Node ids depend on the lane's number alone."""
+    from comfy_execution.graph_utils import GraphBuilder
+
+    graph = GraphBuilder()
+    picture: Link = links["template"]
+    for number, seat in enumerate(people, 1):
+        picture = _Lane(graph, links, settings, number, seat).add(picture)
+    return graph.finalize(), picture
+
+
+class _Lane:
+    def __init__(self, graph: Any, links: Mapping[str, Any], settings: Settings, number: int, seat: Seat) -> None:
+        self.graph, self.links, self.settings, self.number, self.seat = graph, links, settings, number, seat
+
+    def add(self, picture: Link) -> Link:
+        """Add the lane's nodes; returns the link to the picture with this person pasted into it."""
+        face = self.node(
+            "FaceChain_TemplateFace",
+            "face",
+            template=self.links["template"],
+            face=self.number,
+            size=self.settings.size,
+            face_part=0.45,
+            grow=0.1,
+            engine=self.settings.engine,
+        )
+        crop, mask, record = face.out(0), face.out(1), face.out(2)
+        if self.settings.denoise > 0:
+            crop = self.inpaint(crop, mask)
+        if self.settings.identity > 0:
+            crop = self.fuse(crop, mask)
+        paste = self.node(
+            "FaceChain_TemplatePaste",
+            "paste",
+            template=picture,
+            crop=crop,
+            template_face=record,
+            feather=0.08,
+            match_colour=True,
+        )
+        return paste.out(0)
+
+    def inpaint(self, crop: Link, mask: Link) -> Link:
+        s = self.settings
+        model, positive, negative = self.styled() if s.style != NO_STYLE else self.plain()
+        latent = self.node("VAEEncode", "encode", pixels=crop, vae=self.links["vae"])
+        masked = self.node("SetLatentNoiseMask", "mask", samples=latent.out(0), mask=mask)
+        drawn = self.node(
+            "KSampler",
+            "sample",
+            model=model,
+            seed=(s.seed + self.number - 1) % 2**64,
+            steps=s.steps,
+            cfg=s.cfg,
+            sampler_name=s.sampler_name,
+            scheduler=s.scheduler,
+            positive=positive,
+            negative=negative,
+            latent_image=masked.out(0),
+            denoise=s.denoise,
+        )
+        return self.node("VAEDecode", "decode", samples=drawn.out(0), vae=self.links["vae"]).out(0)
+
+    def styled(self) -> tuple[Link, Link, Link]:
+        style = self.node(
+            "FaceChain_LoadStyle",
+            "style",
+            model=self.links["model"],
+            clip=self.links["clip"],
+            style=self.settings.style,
+            style_weight=STYLE_WEIGHT,
+            person_weight=self.settings.person_weight,
+            frame="close-up",
+            extra_prompt="",
+            extra_negative="",
+            person=self.seat.source,
+        )
+        return style.out(0), style.out(2), style.out(3)
+
+    def plain(self) -> tuple[Link, Link, Link]:
+        person, weight = self.seat.person, self.settings.person_weight
+        model, clip = self.links["model"], self.links["clip"]
+        words = [person.attributes.phrase, _LOOK]
+        if _uses_lora(person, self.settings):
+            lora = self.node(
+                "LoraLoader",
+                "lora",
+                model=model,
+                clip=clip,
+                lora_name=person.lora,
+                strength_model=weight,
+                strength_clip=weight,
+            )
+            model, clip = lora.out(0), lora.out(1)
+            words.insert(0, person.trigger)
+        positive = self.node("CLIPTextEncode", "positive", clip=clip, text=", ".join(words))
+        negative = self.node("CLIPTextEncode", "negative", clip=clip, text=_NEGATIVE)
+        return model, positive.out(0), negative.out(0)
+
+    def fuse(self, crop: Link, mask: Link) -> Link:
+        fused = self.node(
+            "FaceChain_FaceFusion",
+            "fuse",
+            images=crop,
+            person=self.seat.source,
+            fusion="embedded",
+            faces="largest",
+            face_index=1,
+            identity=self.settings.identity,
+            shape=0.5,
+            skin_tone=0.0,
+            engine=self.settings.engine,
+            region=mask,
+        )
+        return fused.out(0)
+
+    def node(self, kind: str, name: str, **inputs: Any) -> Any:
+        return self.graph.node(kind, f"person{self.number}_{name}", **inputs)
+
+
+def _uses_lora(person: Person, settings: Settings) -> bool:
+    return bool(person.lora) and settings.denoise > 0 and settings.person_weight > 0
+
+
+def _keyed(person: Person) -> KeyedPerson:
+    return KeyedPerson(**{field.name: getattr(person, field.name) for field in fields(person)})
