@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_style_portrait_gives_ranked_pictures(client: ComfyClient, portrait: Ran
     for picture in pictures:
         assert picture.shape == (256, 256, 3)
         assert picture.std() > 5  # not a flat colour, as NaN becomes
-    differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(pictures, pictures[1:], strict=False)]
+    differences = [np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(pictures)]
     assert min(differences) > 1
 
 
