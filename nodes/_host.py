@@ -215,16 +215,19 @@ class TrainingHost:
         self.layer_names: Mapping[str, str] = _lora_layer_names(model.model)
 
     def encode_images(self, images: Any) -> Any:
-        return self._vae.encode(images)
+        with _inference():
+            return self._vae.encode(images)
 
     def encode_caption(self, caption: str) -> Any:
-        return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
+        with _inference():
+            return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
 
     def load_model(self) -> Any:
         import comfy.model_management
 
         # as core's Train LoRA: room for the activations by putting everything else aside
-        comfy.model_management.load_models_gpu([self._model], memory_required=10**20, force_full_load=True)
+        with _inference():
+            comfy.model_management.load_models_gpu([self._model], memory_required=10**20, force_full_load=True)
         return self._model.model
 
     def conditions(self, model: Any, caption: Any, latents: Any) -> dict[str, Any]:
@@ -259,6 +262,13 @@ class TrainingHost:
         import comfy.model_management
 
         comfy.model_management.soft_empty_cache()
+
+
+def _inference() -> Any:
+    """ComfyUI's own mode, for its own work in the midst of a training."""
+    import torch
+
+    return torch.inference_mode()
 
 
 def _fingerprint(patcher: Any, *words: object) -> str:

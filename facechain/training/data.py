@@ -13,6 +13,7 @@ from .config import TrainConfig
 FACE_SHARE = 0.35 / 1.15
 FACE_HEIGHT = 0.5 / 1.15
 ENCODE_BATCH = 4
+VIEWS = 4
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
@@ -45,11 +46,11 @@ class Crop:
 def plan_crops(photos: int, size: int, config: TrainConfig, steps: int) -> list[Crop]:
     """Crops as FaceChain draws them: the face takes a random share, at a random height, mirrored or not.
 
-    photos: how many pictures; size: pixels of a side of theirs. Never more crops than the steps can show.
-    The same settings and seed give the same crops.
+    photos: how many pictures; size: pixels of a side of theirs. So few crops that each is shown about
+    VIEWS times at least, for encoding must not take longer than training. The same settings and seed give the same crops.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    per_photo = max(1, min(config.crops_per_photo, -(-steps * config.batch_size // photos)))
+    per_photo = max(1, min(config.crops_per_photo, round(steps * config.batch_size / photos / VIEWS)))
     crops = []
     for index in range(photos * per_photo):
         share, height = (_uniform(*bounds, generator) for bounds in (config.face_share, config.face_height))
