@@ -145,14 +145,23 @@ class _Watched:
         if not self.checkpointing:
             result = self.forward(*inputs, **options)
         else:
-            # The model changes its options as it goes: the second pass must see those of the first.
-            result = checkpoint(self._again, inputs, _snapshot(options), use_reentrant=False)
+            result = checkpoint(self._passes(inputs, options), use_reentrant=False)
         if result.requires_grad:
             result.register_hook(self._on_gradient)
         return result
 
-    def _again(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> torch.Tensor:
-        return self.forward(*inputs, **_snapshot(options))
+    def _passes(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Callable[[], torch.Tensor]:
+        """The block's work for checkpoint to call twice.
+
+        The model changes its options as it goes: later blocks must see that, the second pass must not.
+        """
+        at_first = _snapshot(options)
+        passes = iter([options])
+
+        def run() -> torch.Tensor:
+            return self.forward(*inputs, **next(passes, _snapshot(at_first)))
+
+        return run
 
     def _on_gradient(self, _: torch.Tensor) -> None:
         self.on_block()
