@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig, config_from
 from facechain.training.curve import draw_curve, note_of
@@ -54,7 +55,7 @@ def test_crops_show_the_face_in_the_share_and_at_the_height_that_facechain_draws
     assert len(crops) == 400
     assert 0.349 < shares.min() < 0.36 and 0.44 < shares.max() < 0.451
     assert 0.349 < heights.min() < 0.36 and 0.49 < heights.max() < 0.501
-    assert all(0 <= c.left and 0 <= c.top and c.left + c.side <= SIZE and c.top + c.side <= SIZE for c in crops)
+    assert all(c.left >= 0 and c.top >= 0 and c.left + c.side <= SIZE and c.top + c.side <= SIZE for c in crops)
     assert {c.photo for c in crops} == {0, 1}
     assert sum(c.mirrored for c in crops) == 200
     assert not any(c.mirrored for c in plan_crops(2, SIZE, TrainConfig(flip=False), 1000))

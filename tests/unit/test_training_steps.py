@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig
 from facechain.training.data import LatentBank
 from facechain.training.loop import Trainee, diffusion_loss, train, training_mode
 from facechain.training.network import add_adapters, trainable_view, watch_blocks
-from torch import nn
 
 WIDTH = 16
 
@@ -249,7 +250,13 @@ def test_steps_losses_and_rates_are_reported() -> None:
     seen: list[tuple[int, int, int]] = []
     config = TrainConfig(rank=4)
     with training_mode(0, CPU):
-        run = train(make_trainee(make_model(), config), bank(), config, 4, lambda s, n, losses, _: seen.append((s, n, len(losses))))
+        run = train(
+            make_trainee(make_model(), config),
+            bank(),
+            config,
+            4,
+            lambda s, n, losses, _: seen.append((s, n, len(losses))),
+        )
     assert seen == [(0, 4, 0), (1, 4, 1), (2, 4, 2), (3, 4, 3), (4, 4, 4)]
     assert len(run.losses) == 4 and run.seconds > 0
 

@@ -1,0 +1,243 @@
+"""The LoRA as a file, and a whole training against a host of a few weights: found again, cancelled, disk full."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from facechain.errors import TrainingError
+from facechain.person import Attributes, Person
+from facechain.training import lora_file
+from facechain.training.config import TrainConfig
+from facechain.training.lora_file import Base
+from facechain.training.network import Adapter
+from facechain.training.trainer import train_person
+
+BASE = Base("m", "c", "v", "SD15")
+LAYER = "block.attn1.to_q"
+NAME = "lora_unet_block_attn1_to_q"
+
+
+def make_person(name: str = "anna", brightness: float = 0.5) -> Person:
+    images = torch.full((2, 64, 64, 3), brightness)
+    images[:, 20:40, 20:40] = torch.tensor([1.0, 0.0, 0.2])
+    return Person(
+        name=name,
+        images=images,
+        masks=torch.ones(2, 64, 64),
+        embeddings=torch.eye(2, 4),
+        embedder="test",
+        quality=torch.ones(2),
+        poses=torch.zeros(2, 3),
+        attributes=Attributes("woman", 30.0, "a beautiful woman"),
+        caption="<fcsks>, a beautiful woman",
+    )
+
+
+class Cancelled(Exception):
+    pass
+
+
+class TinyModel(nn.Module):
+    """One attention layer that predicts the noise from the noisy pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.diffusion_model, self.model_sampling = nn.Module(), nn.Module()
+        attention = nn.Module()
+        attention.to_q = nn.Linear(4, 4)
+        self.diffusion_model.block = nn.Module()
+        self.diffusion_model.block.attn1 = attention
+        self.model_sampling.percent_to_sigma = lambda percent: (1 - percent) * 2
+        self.model_sampling.noise_scaling = lambda sigma, noise, clean, _: clean + sigma.view(-1, 1, 1, 1) * noise
+        self.model_sampling.calculate_denoised = lambda sigma, out, noisy: noisy - out * sigma.view(-1, 1, 1, 1)
+
+    def process_latent_in(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents
+
+    def apply_model(self, x: torch.Tensor, sigma: torch.Tensor, transformer_options: dict[str, Any]) -> torch.Tensor:
+        out = self.diffusion_model.block.attn1.to_q(x.movedim(1, -1)).movedim(-1, 1)
+        return x - out * sigma.view(-1, 1, 1, 1)
+
+
+class TinyHost:
+    base = BASE
+    device = torch.device("cpu")
+    dtype = torch.float32
+    layer_names = {LAYER: NAME}
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.loads, self.freed, self.cancel = folder, 0, 0, False
+        with torch.inference_mode():
+            self.model = TinyModel().requires_grad_(False)
+
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            pooled = torch.nn.functional.avg_pool2d(images.movedim(-1, 1), 8)
+            return torch.cat([pooled, pooled[:, :1]], 1)
+
+    def encode_caption(self, caption: str) -> str:
+        return caption
+
+    def load_model(self) -> nn.Module:
+        self.loads += 1
+        return self.model
+
+    def conditions(self, model: Any, caption: Any, latents: torch.Tensor) -> dict[str, Any]:
+        assert caption == "<fcsks>, a beautiful woman"
+        return {}
+
+    def options(self) -> dict[str, Any]:
+        return {}
+
+    def find_lora(self, name: str) -> Path | None:
+        path = self.folder / name
+        return path if path.is_file() else None
+
+    def lora_folder(self) -> Path:
+        return self.folder
+
+    def check_cancel(self) -> None:
+        if self.cancel:
+            raise Cancelled
+
+    def free_memory(self) -> None:
+        self.freed += 1
+
+
+def ignore(*_: object) -> None:
+    return None
+
+
+CONFIG = TrainConfig(steps=12, resolution=64, rank=2, learning_rate=1e-2)
+
+
+def test_a_training_writes_kohyas_keys_in_half_precision_with_its_origin(tmp_path: Path) -> None:
+    trained = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert trained.path == tmp_path / trained.name and trained.person.lora == trained.name and not trained.found
+    assert trained.name.startswith("facechain/anna-") and len(Path(trained.name).stem) == len("anna-") + 12
+    tensors = load_file(trained.path)
+    assert {key: (tuple(t.shape), t.dtype) for key, t in tensors.items()} == {
+        f"{NAME}.lora_down.weight": ((2, 4), torch.float16),
+        f"{NAME}.lora_up.weight": ((4, 2), torch.float16),
+        f"{NAME}.alpha": ((), torch.float16),
+    }
+    assert float(tensors[f"{NAME}.alpha"]) == 2 and tensors[f"{NAME}.lora_up.weight"].any()
+    with safe_open(trained.path, framework="pt") as file:
+        about = file.metadata()
+    own = json.loads(about["facechain"])
+    assert (about["ss_network_dim"], about["ss_network_alpha"], about["ss_seed"]) == ("2", "2", "42")
+    assert own["person_hash"] == make_person().hash and own["base"]["model"] == "m"
+    assert own["trigger"] == "<fcsks>" and own["phrase"] == "a beautiful woman"
+    assert own["settings"]["steps"] == 12 and len(own["report"]["losses"]) == 12
+    assert [p.name for p in trained.path.parent.iterdir()] == [trained.path.name], "nothing left over"
+
+
+def test_the_same_inputs_find_the_file_and_other_inputs_train(tmp_path: Path) -> None:
+    host = TinyHost(tmp_path)
+    first = train_person(make_person(), CONFIG, host, ignore)
+    again = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert again.found and again.path == first.path and again.report["losses"] == first.report["losses"]
+    assert train_person(
+        make_person(),
+        TrainConfig(steps=12, resolution=64, rank=2, learning_rate=1e-2, checkpointing=False),
+        host,
+        ignore,
+    ).found
+    others = [
+        (make_person(brightness=0.6), CONFIG, BASE),
+        (make_person(), TrainConfig(steps=13, resolution=64, rank=2, learning_rate=1e-2), BASE),
+        (make_person(), TrainConfig(steps=12, resolution=64, rank=2, learning_rate=1e-2, seed=1), BASE),
+        (make_person(), CONFIG, Base("other", "c", "v")),
+        (make_person(), CONFIG, Base("m", "other", "v")),
+        (make_person(), CONFIG, Base("m", "c", "other")),
+        (make_person("berta"), CONFIG, BASE),
+    ]
+    names = {first.name}
+    for person, config, base in others:
+        host.base = base
+        trained = train_person(person, config, host, ignore)
+        assert not trained.found
+        names.add(trained.name)
+    assert len(names) == 8
+
+
+def test_a_damaged_file_is_trained_anew(tmp_path: Path) -> None:
+    first = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    whole = first.path.read_bytes()
+    first.path.write_bytes(whole[:-5])
+    again = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert not again.found and load_file(again.path).keys() == load_file(first.path).keys()
+    first.path.write_bytes(b"no safetensors at all")
+    assert not train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore).found
+
+
+def test_a_file_of_another_training_under_the_same_name_is_not_taken(tmp_path: Path) -> None:
+    first = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert lora_file.read_report(first.path, "0" * 64) is None
+
+
+@pytest.mark.parametrize("moment", ["encoding", "first step", "later"])
+def test_a_cancel_passes_through_and_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    host = TinyHost(tmp_path)
+    host.cancel = moment == "encoding"
+
+    def progress(step: int, *_: object) -> None:
+        if moment != "encoding" and step == (0 if moment == "first step" else 7):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train_person(make_person(), CONFIG, host, progress)
+    assert not list(tmp_path.rglob("*.*")) and host.freed == 1
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_out_of_memory_passes_through_with_advice_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def progress(step: int, *_: object) -> None:
+        if step == 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    host = TinyHost(tmp_path)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        train_person(make_person(), CONFIG, host, progress)
+    assert "64 pixels" in caplog.text and host.freed == 1
+
+
+def test_the_report_tells_losses_times_and_settings(tmp_path: Path) -> None:
+    report = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore).summary
+    assert report["steps"] == 12 and report["photos"] == 2 and report["resolution"] == 64
+    assert set(report["seconds"]) == {"latents", "caption", "preparation", "steps", "save"}
+    assert json.loads(json.dumps(report))["settings"]["rank"] == 2
+
+
+def test_weights_beyond_half_precision_are_refused() -> None:
+    adapter = Adapter(LAYER, nn.Parameter(torch.full((2, 4), 1e6)), nn.Parameter(torch.zeros(4, 2)))
+    with pytest.raises(TrainingError, match="beyond all bounds"):
+        lora_file.to_tensors([adapter], {LAYER: NAME}, 2)
+
+
+def test_names_of_people_stay_inside_the_folder(tmp_path: Path) -> None:
+    from facechain.errors import UnusableNameError
+
+    with pytest.raises(UnusableNameError):
+        train_person(make_person("../evil"), CONFIG, TinyHost(tmp_path), ignore)
+    assert lora_file.lora_name(make_person("小明"), "a" * 64) == "facechain/小明-aaaaaaaaaaaa.safetensors"
