@@ -1,0 +1,213 @@
+"""Which pixels of a head crop are the head: face, hair, hat. Without a parsing network.
+
+Three sources speak: the person mask (all of the body), the mesh (where the face ends and
+the neck begins) and the photo's own colours. Above the jaw every person pixel is head.
+Below it hair alone is: its colour is learnt from the hair beside the face, the rest's from
+what lies below, and a random walk from the sure pixels joins colour, place and edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..faces.base import Face
+from ..faces.segment import person_mask
+from ..images import apply_affine, invert
+from .align import Alignment, cut
+from .filters import guided_filter, polygon, resized, steps, to_lab
+from .mixture import Mixture
+from .walker import random_walk
+
+GRID = 160  # side of the grid on which the head is decided; edges are refined at full size
+# MediaPipe's face oval, in order round the face.
+OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152]
+OVAL += [148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
+CHIN, BROW_MIDDLE, NOSE_BASE, UPPER_LIP = 152, 9, 2, 13
+JAW_ANGLES = (132, 361)  # below the ear lobes
+# Cheeks, nose bridge and chin: skin in any photo (between brow and eyes, beside the nose, below the lips).
+SKIN_PATCHES = ([117, 118, 101, 36, 205, 187, 123], [346, 347, 330, 266, 425, 411, 352], [168, 6, 197, 195, 5])
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """Measures of the face on the grid, in grid pixels."""
+
+    mesh: np.ndarray
+    oval: np.ndarray
+    width: float
+    height: float
+    chin: float
+    ears: float
+    middle: float
+
+
+def head_mask(aligned: Alignment, photo: np.ndarray, others: Sequence[Face] = ()) -> np.ndarray:
+    """[S, S] float32 0..1, 1 = head, with a soft edge.
+
+    photo: the upright uint8 RGB photo that the crop was cut from; the person mask reads it without white margins.
+    others: further faces in that photo, which are never part of this head.
+    """
+    size = aligned.image.shape[0]
+    person = person_in_crop(aligned, photo)
+    head = _measure(aligned.mesh, GRID / size)
+    lab = np.stack([resized(channel, GRID) for channel in np.moveaxis(to_lab(aligned.image), -1, 0)], -1)
+    likely = resized(person, GRID)
+    likely = np.where(head.oval, 1.0, likely) * (resized(aligned.inside.astype(np.float32), GRID) > 0.5)
+    decided = _decide(head, lab, likely, _faces_of(others, aligned, size))
+    return _refined(decided, person, aligned)
+
+
+def person_in_crop(aligned: Alignment, photo: np.ndarray) -> np.ndarray:
+    """[S, S] float32 0..1: people in the crop, from a coarse look at it and a fine one at the head alone."""
+    size = aligned.image.shape[0]
+    looks = []
+    for share, middle in ((1.0, (0.5, 0.5)), (0.64, (0.5, 0.45))):
+        corners = np.array([[x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]) * share + middle
+        spots = apply_affine(aligned.matrix, corners * size)
+        low = np.maximum(np.floor(spots.min(0)), 0).astype(int)
+        high = np.minimum(np.ceil(spots.max(0)), photo.shape[1::-1]).astype(int)
+        mask = person_mask(np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]]))
+        shifted = aligned.matrix.copy()
+        shifted[:, 2] -= low
+        crop, inside = cut((mask * 255).astype(np.uint8), shifted, size)
+        looks.append((crop.astype(np.float32) / 255, inside))
+    (coarse, inside), (fine, near) = looks
+    from scipy.ndimage import distance_transform_edt
+
+    depth = steps(0, size * 0.06, np.asarray(distance_transform_edt(np.pad(near, 1)))[1:-1, 1:-1])
+    return (coarse * (1 - depth) + (0.5 * coarse + 0.5 * fine) * depth) * inside
+
+
+def _faces_of(others: Sequence[Face], aligned: Alignment, size: int) -> np.ndarray:
+    """bool [GRID, GRID], True on other people's faces."""
+    found = np.zeros((GRID, GRID), bool)
+    to_crop = invert(aligned.matrix)
+    for face in others:
+        if face.mesh is not None:
+            outline = apply_affine(to_crop, face.mesh[OVAL, :2].astype(np.float64))
+            found |= polygon((outline + 0.5) * GRID / size - 0.5, GRID)
+    return found
+
+
+def _measure(mesh: np.ndarray, scale: float) -> _Head:
+    points = (mesh[:, :2] + 0.5) * scale - 0.5
+    outline = points[OVAL]
+    low, high = outline.min(0), outline.max(0)
+    return _Head(
+        mesh=points,
+        oval=polygon(outline, GRID),
+        width=float(high[0] - low[0]),
+        height=float(high[1] - low[1]),
+        chin=float(points[CHIN, 1]),
+        ears=float(points[list(JAW_ANGLES), 1].mean()),
+        middle=float((low[0] + high[0]) / 2),
+    )
+
+
+def _decide(head: _Head, lab: np.ndarray, person: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Probability [GRID, GRID] of the head. apart: bool, the faces of other people."""
+    y, x = np.mgrid[:GRID, :GRID].astype(np.float64)
+    side = np.abs(x - head.middle) / head.width  # 0.5 at the edge of a frontal face
+    nose = float(head.mesh[NOSE_BASE, 1])
+    above = y < nose
+    near = side < 1.6
+    face = head.oval
+    hair = _hair_likelihood(head, lab, person, x, y)
+    # Down to the nose every person pixel near the face is head; further down colour has a say,
+    # and the further from the head the more.
+    below = np.clip((y - nose) / head.height, 0, None)
+    reach = 0.4 - 1.2 * np.clip(below - 0.4, 0, None) - 2.0 * np.clip(side - 0.9, 0, None)
+    odds = np.clip(hair, -5, 5) + reach
+    prior = person / (1 + np.exp(-np.clip(odds, -12, 12)))
+    prior = np.where(above & near, person, prior)
+    seeds = np.full(person.shape, -1)
+    seeds[(person < 0.08) & ~face] = 0
+    seeds[above & (person > 0.9) & (side < 1.1)] = 1
+    seeds[(_throat(head, x, y) | apart) & ~face] = 0
+    seeds[face] = 1
+    features = np.concatenate([lab / 10, 2.0 * person[..., None]], -1)
+    walked = random_walk(features, prior, seeds, contrast=1.0, trust=0.15)
+    kept = _reachable(walked > 0.5, head, y)
+    return np.where(kept, walked, np.minimum(walked, 0.15))
+
+
+def _throat(head: _Head, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A wedge straight below the chin: throat and collar."""
+    depth = (y - head.chin) / head.height
+    return (depth > 0.06) & (np.abs(x - head.mesh[CHIN, 0]) < head.width * 0.14) & (depth < 0.6)
+
+
+def _hair_likelihood(head: _Head, lab: np.ndarray, person: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log odds [GRID, GRID] that a person pixel's colour is hair and not skin or clothes."""
+    colours = lab.reshape(-1, 3)
+    grown = _grown(head.oval, head.width * 0.05)
+    eyes = float(head.mesh[BROW_MIDDLE, 1])
+    skin = Mixture(np.concatenate([lab[polygon(head.mesh[p], GRID)] for p in SKIN_PATCHES]), parts=2)
+    skin_log = skin.log(colours).reshape(GRID, GRID)
+    outside = (person > 0.8) & ~grown & (skin_log < -14)
+    side = np.abs(x - head.middle) / head.width
+    crown = outside & (y < eyes) & (side < 0.8)
+    beside = outside & (y >= eyes) & (y < float(head.mesh[NOSE_BASE, 1])) & (side < 0.95)
+    # Beside the face it is hair even under a hat: both places weigh the same.
+    weights = np.r_[np.full(crown.sum(), 1 / max(crown.sum(), 50)), np.full(beside.sum(), 1 / max(beside.sum(), 50))]
+    weights *= 500
+    samples = np.concatenate([lab[crown], lab[beside]])
+    if len(samples) < 30:
+        return np.full(person.shape, -5.0)
+    hair = Mixture(samples, weights, parts=4)
+    hair_log = hair.log(colours).reshape(GRID, GRID)
+    rest = (person > 0.7) & (y > head.chin) & ~grown
+    odds = _against_the_rest(hair_log, skin_log, lab, rest)
+    # Clothes of the hair's colour: the colour says nothing, place and connection decide.
+    typical = hair_log > np.quantile(hair.log(samples), 0.15)
+    return np.where(typical, np.maximum(odds, 0.5), odds)
+
+
+def _against_the_rest(hair_log: np.ndarray, skin_log: np.ndarray, lab: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Log odds of hair; the model of clothes and neck is refitted to what is not hair."""
+    other_log = np.maximum(skin_log, -16.0)
+    if rest.sum() < 50:
+        return hair_log - other_log
+    colours = lab.reshape(-1, 3)
+    for _ in range(3):
+        odds = np.clip(hair_log - other_log, -30, 30)
+        weights = 1 / (1 + np.exp(odds[rest]))
+        if weights.sum() < 20:
+            break
+        clothes = Mixture(lab[rest], weights + 1e-3, parts=4).log(colours).reshape(hair_log.shape)
+        other_log = np.logaddexp(clothes, skin_log)
+    return hair_log - other_log
+
+
+def _reachable(marked: np.ndarray, head: _Head, y: np.ndarray) -> np.ndarray:
+    """The parts of marked that hair could be: joined to the head above the nose, round the face and not through it.
+
+    A dark collar touches the chin alone; straps are thin; a neighbour's head is apart.
+    """
+    from scipy.ndimage import binary_opening, binary_propagation
+
+    disk = np.hypot(*np.mgrid[-2:3, -2:3]) <= 2
+    thick = np.where(y > head.chin - 0.05 * head.height, binary_opening(marked, disk), marked) & ~head.oval
+    rim = _grown(head.oval, 0.12 * head.width) & (y < head.mesh[NOSE_BASE, 1])
+    return np.asarray(binary_propagation(thick & rim, mask=thick)) | head.oval
+
+
+def _grown(mask: np.ndarray, pixels: float) -> np.ndarray:
+    from scipy.ndimage import distance_transform_edt
+
+    return np.asarray(distance_transform_edt(~mask)) <= pixels
+
+
+def _refined(decided: np.ndarray, person: np.ndarray, aligned: Alignment) -> np.ndarray:
+    """The decision at full size: its border follows the edges of the picture."""
+    size = aligned.image.shape[0]
+    grey = aligned.image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    rough = resized(decided, size)
+    soft = guided_filter(grey, rough, max(2, size // 80), 2e-3)
+    body = guided_filter(grey, person, max(2, size // 128), 1e-3)
+    return np.clip(np.minimum(steps(0.25, 0.75, soft), steps(0.15, 0.75, body)), 0, 1).astype(np.float32) * (
+        aligned.inside
+    )
