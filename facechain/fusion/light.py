@@ -1,0 +1,98 @@
+"""Light and colour: which pixels of a face are bare skin, and the person's skin under the picture's light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .sampling import blurred, resized
+
+_FLOOR = 0.02  # keeps ratios of dark pixels sane
+_SIDE = 96  # pixels of the face's width at which light is judged
+# Widths of the light's blur, parts of the face's width: from the whole face to its shading.
+_REACHES = (0.35, 0.2, 0.08)
+# Differences of log brightness and log colour from the light around that bare skin hardly exceeds.
+_DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
+# How far a photo's own shine, shadows and blushes, in logs, may stand out of the new light.
+_SHINE, _SHADOW, _BLUSH = 0.09, 0.25, 0.06
+
+
+@dataclass(frozen=True, eq=False)
+class SkinLight:
+    """Light on a face, at the size of the face.
+
+    light: [H, W, 3] > 0, the skin's blurred brightness and colour, continued over everything else.
+    covered: [H, W] 0..1, 1 where something that is not bare skin lies on the skin (hair, glasses, a hand).
+    """
+
+    light: np.ndarray
+    covered: np.ndarray
+
+
+def skin_light(picture: np.ndarray, skin: np.ndarray, face_width: float) -> SkinLight:
+    """Light on the face in picture [H, W, 3]; skin: [H, W] 0..1, where the mesh expects plain skin.
+
+    The blur starts with the whole face and narrows down; pixels that differ from the light around
+    them count less each time, so that hair or glasses over the skin do not tint it.
+    """
+    height, width = skin.shape
+    scale = min(1.0, _SIDE / face_width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    logs = np.log(np.maximum(resized(picture, size), 0) + _FLOOR)
+    prior = resized(skin[..., None], size)[..., 0]
+    weight, light, off = prior, logs, np.zeros(size, np.float32)
+    for reach in _REACHES:
+        light = _blurred_over(logs, weight, reach * face_width * scale)
+        difference = _difference(logs - light)
+        if reach == _REACHES[1]:
+            off = difference
+        weight = prior / (1 + difference**4)
+    covered = _step(blurred(off, 0.01 * face_width * scale), 1.3, 2.3)
+    return SkinLight(np.exp(resized(light, (height, width))), resized(covered[..., None], (height, width))[..., 0])
+
+
+def relit(
+    source: np.ndarray, source_light: SkinLight, target_light: SkinLight, skin: np.ndarray, own_colour: np.ndarray
+) -> np.ndarray:
+    """source [H, W, 3] with its light replaced by the target's, times own_colour [3].
+
+    Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows
+    and pupils dark. On plain skin (skin [H, W] 0..1) what is left of hard shadows and shine is held down.
+    """
+    detail = np.log((np.maximum(source, 0) + _FLOOR) / source_light.light)
+    brightness = detail.mean(-1, keepdims=True)
+    held = np.where(brightness > 0, _soft(brightness, _SHINE), _soft(brightness, _SHADOW))
+    colour = detail - brightness
+    calm = held + _soft(colour, _BLUSH)
+    detail = detail + skin[..., None] * (calm - detail)
+    return (np.exp(detail) * target_light.light * own_colour - _FLOOR).astype(np.float32)
+
+
+def _soft(values: np.ndarray, limit: float) -> np.ndarray:
+    """Unchanged near 0, never beyond the limit."""
+    return limit * np.tanh(values / limit)
+
+
+def mean_skin(picture: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """[3] mean colour over the skin [H, W]."""
+    return (picture * skin[..., None]).sum((0, 1)) / max(float(skin.sum()), 1e-6) + _FLOOR
+
+
+def _blurred_over(logs: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    weights = weight[..., None] + 1e-4
+    return blurred(logs * weights, sigma) / blurred(weights, sigma)
+
+
+def _difference(logs: np.ndarray) -> np.ndarray:
+    """How unlike bare skin, 1 = at the limit, from log differences [H, W, 3]."""
+    brightness = logs.mean(-1)
+    colour = np.sqrt(((logs - brightness[..., None]) ** 2).mean(-1))
+    dark = np.maximum(-brightness, 0) / _DARKER
+    bright = np.maximum(brightness, 0) / _BRIGHTER
+    return np.sqrt(dark**2 + bright**2 + (colour / _COLOUR) ** 2)
+
+
+def _step(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    t = np.clip((values - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
