@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-from ..facechain.errors import FaceError, ModelFileError, PhotoError
+from ..facechain.errors import ModelFileError, PhotoError
 from ..facechain.person import Person
 from . import _host
 
 NO_STYLE = "(none)"
 STYLE_WEIGHT = 0.05  # FaceChain's: the template keeps its own look
-_LOOK = "close-up portrait, photorealistic, natural skin, detailed face, sharp focus, best quality"
-_NEGATIVE = "lowres, blurry, bad anatomy, deformed face, cross-eyed, extra faces, text, watermark, worst quality"
+FACE_PART, GROW = 0.45, 0.1  # the defaults of Template Face
+FEATHER = 0.08  # the default of Template Paste
 
 Link = list[Any]
 
@@ -43,7 +43,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Seat:
+class Guest:
     """A person, and what lanes connect to: the node that made the person, or the person where it made several."""
 
     person: Person
@@ -64,68 +64,73 @@ class KeyedPerson(Person):
 ABCMeta.register(cast(ABCMeta, Mapping), KeyedPerson)  # all that the cache asks; it calls items() alone
 
 
-def settings_from(inputs: Mapping[str, list[Any]], engine: str) -> Settings:
-    names = [field.name for field in fields(Settings) if field.name != "engine"]
-    return Settings(**{name: inputs[name][0] for name in names}, engine=engine)
+def settings_from(inputs: Mapping[str, list[Any]]) -> Settings:
+    return Settings(**{field.name: inputs[field.name][0] for field in fields(Settings)})
 
 
-def people_from(inputs: Mapping[str, list[Any]], links: Mapping[str, Any], sockets: int) -> list[Seat]:
+def guests_from(inputs: Mapping[str, list[Any]], links: Mapping[str, Any], sockets: int) -> list[Guest]:
     """Everybody who came through person_1, person_2 and so on, in that order; each socket may carry several."""
-    seats = []
+    guests = []
     for name in (f"person_{n}" for n in range(1, sockets + 1)):
         people = [person for person in inputs.get(name, []) if person is not None]
         if len(people) == 1:
-            seats.append(Seat(people[0], links[name]))
+            guests.append(Guest(people[0], links[name]))
         else:
-            seats.extend(Seat(person, _keyed(person)) for person in people)
-    return seats
+            guests.extend(Guest(person, _keyed(person)) for person in people)
+    return guests
 
 
-def check_people(seats: Sequence[Seat], settings: Settings) -> None:
+def check_loras(people: Sequence[Person], settings: Settings) -> None:
     """Raise ModelFileError now, not in the fifth lane, where a person's LoRA file is gone."""
-    for seat in seats:
-        if _uses_lora(seat.person, settings) and _host.find_model("loras", seat.person.lora) is None:
+    for person in people:
+        if _uses_lora(person, settings) and _host.find_model("loras", person.lora) is None:
             raise ModelFileError(
-                f"the LoRA of {seat.person.name}, {seat.person.lora}, is not in ComfyUI's loras folder",
+                f"the LoRA of {person.name}, {person.lora}, is not in ComfyUI's loras folder",
                 "Train the person again, put the file back, or set person_weight to 0",
             )
 
 
-def seats(template: list[Any], people: Sequence[Seat], settings: Settings, engine: Any) -> Any:
-    """The preview that shows who sits where. Raises FaceError where people outnumber faces."""
+def take_seats(
+    template: list[Any], people: Sequence[Person], faces: str, engine: Any, size: int
+) -> tuple[list[int], Any]:
+    """The face of each person, and the preview that shows who sits where.
+
+    Raises PhotoError for more than one template, FaceError where people and faces do not fit.
+    """
     from ..facechain import template as core
 
     if len(template) != 1:
         raise PhotoError(f"{len(template)} templates came in a list", "Connect one template picture")
-    if not people:
-        raise FaceError("nobody came to the group portrait", "Connect a PERSON to person_1")
-    faces = core.find_faces(template[0], engine)
-    if len(people) > len(faces):
-        raise FaceError(
-            f"the template shows {core.faces_in_words(len(faces))}, but there are {len(people)} people",
-            "Use a template with more faces, or connect fewer people",
-        )
-    names = {number: seat.person.name for number, seat in enumerate(people, 1)}
-    records = [
-        core.place_face(template[0], faces, number, size=settings.size, face_part=0.45, grow=0.1) for number in names
-    ]
-    return core.numbered_faces(template[0], faces, records, names)
+    found = core.find_faces(template[0], engine)
+    seats = core.seating(faces, len(people), len(found))
+    names = {face: person.name for face, person in zip(seats, people, strict=True)}
+    records = [core.place_face(template[0], found, face, size=size, face_part=FACE_PART, grow=GROW) for face in seats]
+    return seats, core.numbered_faces(template[0], found, records, names)
 
 
-def build(links: Mapping[str, Any], people: Sequence[Seat], settings: Settings) -> tuple[dict[str, Any], Link]:
-    """The graph of all lanes, and the link to the finished picture. Node ids depend on the lane's number alone."""
+def build(
+    links: Mapping[str, Any], guests: Sequence[Guest], faces: Sequence[int], settings: Settings
+) -> tuple[dict[str, Any], Link]:
+    """The graph of all lanes, and the link to the finished picture. Node ids depend on the person's number alone."""
     from comfy_execution.graph_utils import GraphBuilder
 
     graph = GraphBuilder()
     picture: Link = links["template"]
-    for number, seat in enumerate(people, 1):
-        picture = _Lane(graph, links, settings, number, seat).add(picture)
+    for number, (guest, face) in enumerate(zip(guests, faces, strict=True), 1):
+        picture = _Lane(graph, links, settings, number, guest, face).add(picture)
     return graph.finalize(), picture
 
 
+@dataclass(frozen=True, eq=False)
 class _Lane:
-    def __init__(self, graph: Any, links: Mapping[str, Any], settings: Settings, number: int, seat: Seat) -> None:
-        self.graph, self.links, self.settings, self.number, self.seat = graph, links, settings, number, seat
+    """The nodes of one person. number: of the person, from 1; face: of the template, from 1."""
+
+    graph: Any
+    links: Mapping[str, Any]
+    settings: Settings
+    number: int
+    guest: Guest
+    face: int
 
     def add(self, picture: Link) -> Link:
         """Add the lane's nodes; returns the link to the picture with this person pasted into it."""
@@ -133,10 +138,10 @@ class _Lane:
             "FaceChain_TemplateFace",
             "face",
             template=self.links["template"],
-            face=self.number,
+            face=self.face,
             size=self.settings.size,
-            face_part=0.45,
-            grow=0.1,
+            face_part=FACE_PART,
+            grow=GROW,
             engine=self.settings.engine,
         )
         crop, mask, record = face.out(0), face.out(1), face.out(2)
@@ -150,7 +155,7 @@ class _Lane:
             template=picture,
             crop=crop,
             template_face=record,
-            feather=0.08,
+            feather=FEATHER,
             match_colour=True,
         )
         return paste.out(0)
@@ -188,14 +193,17 @@ class _Lane:
             frame="close-up",
             extra_prompt="",
             extra_negative="",
-            person=self.seat.source,
+            person=self.guest.source,
         )
         return style.out(0), style.out(2), style.out(3)
 
     def plain(self) -> tuple[Link, Link, Link]:
-        person, weight = self.seat.person, self.settings.person_weight
+        """The person's own words in a style without any of its own; the LoRA by core's loader."""
+        from ..facechain.prompts import compose
+        from ..facechain.styles import Style
+
+        person, weight = self.guest.person, self.settings.person_weight
         model, clip = self.links["model"], self.links["clip"]
-        words = [person.attributes.phrase, _LOOK]
         if _uses_lora(person, self.settings):
             lora = self.node(
                 "LoraLoader",
@@ -207,9 +215,9 @@ class _Lane:
                 strength_clip=weight,
             )
             model, clip = lora.out(0), lora.out(1)
-            words.insert(0, person.trigger)
-        positive = self.node("CLIPTextEncode", "positive", clip=clip, text=", ".join(words))
-        negative = self.node("CLIPTextEncode", "negative", clip=clip, text=_NEGATIVE)
+        prompts = compose(Style(id="", name="", prompt=""), person, frame="close-up")
+        positive = self.node("CLIPTextEncode", "positive", clip=clip, text=prompts.positive)
+        negative = self.node("CLIPTextEncode", "negative", clip=clip, text=prompts.negative)
         return model, positive.out(0), negative.out(0)
 
     def fuse(self, crop: Link, mask: Link) -> Link:
@@ -217,7 +225,7 @@ class _Lane:
             "FaceChain_FaceFusion",
             "fuse",
             images=crop,
-            person=self.seat.source,
+            person=self.guest.source,
             fusion="embedded",
             faces="largest",
             face_index=1,

@@ -222,14 +222,15 @@ class GroupPortrait(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, template: list[Any], engine: list[str], **inputs: list[Any]) -> io.NodeOutput:
+    def execute(cls, template: list[Any], faces: list[str], **inputs: list[Any]) -> io.NodeOutput:
         from ..facechain.faces import engine as face_engine
         from . import _lanes
 
-        node = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)
-        settings = _lanes.settings_from(inputs, engine[0])
-        people = _lanes.people_from(inputs, node["inputs"], MAX_PEOPLE)
-        _lanes.check_people(people, settings)
-        preview = _lanes.seats(template, people, settings, face_engine(engine[0]))
-        graph, group_photo = _lanes.build(node["inputs"], people, settings)
+        links = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
+        settings = _lanes.settings_from(inputs)
+        guests = _lanes.guests_from(inputs, links, MAX_PEOPLE)
+        people = [guest.person for guest in guests]
+        _lanes.check_loras(people, settings)
+        seats, preview = _lanes.take_seats(template, people, faces[0], face_engine(settings.engine), settings.size)
+        graph, group_photo = _lanes.build(links, guests, seats, settings)
         return io.NodeOutput(group_photo, preview, expand=graph)

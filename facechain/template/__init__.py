@@ -4,6 +4,7 @@ from .cut import checked_template, crop_of, faces_in_words, find_faces, place_fa
 from .paste import paste_face
 from .preview import numbered_faces
 from .record import TemplateFace, Window
+from .seating import seating
 
 __all__ = [
     "TemplateFace",
@@ -15,4 +16,5 @@ __all__ = [
     "numbered_faces",
     "paste_face",
     "place_face",
+    "seating",
 ]
