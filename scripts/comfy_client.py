@@ -142,8 +142,8 @@ async def _follow(
             if running:
                 result.seconds[running] = result.seconds.get(running, 0.0) + now - since
             running, since = data["node"], now
-        elif kind == "execution_success":
-            return
+            if not running:  # sent last, when the history is written; execution_success comes before that
+                return
         elif kind in ("execution_error", "execution_interrupted"):
             where = data.get("node_type", "a node")
             raise JobError(f"{where}: {data.get('exception_message', 'interrupted').strip()}", {"type": kind, **data})
