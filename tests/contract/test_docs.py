@@ -1,0 +1,204 @@
+"""The help pages: two languages for every node, true to the schema and to the code's messages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy_host
+import pytest
+import update_locales
+
+LANGUAGES = ("en", "zh")
+# headings and words of each language; "connect", "optional", "empty" and so on stand in the default column
+INPUTS = {"en": "Inputs", "zh": "输入"}
+OUTPUTS = {"en": "Outputs", "zh": "输出"}
+ERRORS = {"en": "Errors and cures", "zh": "常见报错与解决"}
+PLACE = {"en": "**In the graph:**", "zh": "**在工作流中的位置：**"}
+WORDS = {
+    "en": {"connect": "connect", "optional": "optional", "empty": "(empty)", True: "on", False: "off"},
+    "zh": {"connect": "需连接", "optional": "可选", "empty": "（空）", True: "开", False: "关"},
+}
+OF_THE_MOMENT = "–"  # the default is the first entry of a list that the user's folders fill
+NODES = [
+    f"FaceChain_{name}"
+    for name in (
+        *("LoadPhotos", "Preprocess", "TrainPersonLoRA", "LoadPerson", "LoadStyle", "PoseControl"),
+        *("FaceFusion", "SimilarityRank", "TemplateFace", "TemplatePaste", "GroupPortrait"),
+    )
+]
+each_page = pytest.mark.parametrize(("node", "language"), [(n, lang) for n in NODES for lang in LANGUAGES])
+
+
+@pytest.fixture(scope="module")
+def infos() -> dict[str, dict[str, Any]]:
+    return update_locales.node_infos(comfy_host.prepare())
+
+
+@pytest.fixture(scope="module")
+def messages(root: Path) -> list[str]:
+    """All texts in the code, with … for what is filled in when it runs."""
+    files = [path for folder in ("facechain", "nodes") for path in (root / folder).rglob("*.py")]
+    return [text for path in files for text in texts_in(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def test_every_node_of_the_pack_is_covered(infos: dict[str, Any], root: Path) -> None:
+    assert set(infos) == set(NODES)
+    assert {path.name for path in (root / "web/docs").iterdir() if path.is_dir()} == set(NODES)
+
+
+@each_page
+def test_a_page_begins_with_the_nodes_name_and_says_where_it_belongs(root: Path, node: str, language: str) -> None:
+    text = page(root, node, language)
+    assert text.splitlines()[0] == f"# {update_locales.read(language)[node]['display_name']}"
+    assert PLACE[language] in text
+
+
+@each_page
+def test_every_input_has_its_row_in_the_schemas_order(
+    infos: dict[str, Any], root: Path, node: str, language: str
+) -> None:
+    words = update_locales.read(language)[node]["inputs"]
+    rows = table(page(root, node, language), INPUTS[language])
+    assert ids_of(rows) == list(inputs_of(infos[node]))
+    if language == "zh":
+        missing = [
+            i for cell, *_ in rows for i in re.findall(r"`(\w+)`", cell) if last_name(words[i]["name"]) not in cell
+        ]
+        assert not missing, "the Chinese name as locales/zh has it"
+
+
+@each_page
+def test_defaults_are_the_schemas(infos: dict[str, Any], root: Path, node: str, language: str) -> None:
+    inputs = inputs_of(infos[node])
+    for cell, default, *_ in table(page(root, node, language), INPUTS[language]):
+        for name in re.findall(r"`(\w+)`", cell):
+            assert default == default_of(*inputs[name], WORDS[language]), name
+
+
+@each_page
+def test_every_output_has_its_row_in_the_schemas_order(
+    infos: dict[str, Any], root: Path, node: str, language: str
+) -> None:
+    rows = table(page(root, node, language), OUTPUTS[language])
+    assert ids_of(rows) == infos[node]["output_name"]
+    if language == "zh":
+        words = update_locales.read("zh")[node]["outputs"]
+        for index, (cell, *_) in enumerate(rows):
+            assert words[str(index)]["name"] in cell
+
+
+@each_page
+def test_every_choice_of_a_short_list_is_explained(infos: dict[str, Any], root: Path, node: str, language: str) -> None:
+    inputs = inputs_of(infos[node])
+    for cell, default, text in table(page(root, node, language), INPUTS[language]):
+        name = re.findall(r"`(\w+)`", cell)[0]
+        choices = choices_of(inputs[name][0])
+        if name in ("folder", "style", "name") or len(choices) > 5:
+            continue  # lists of the moment, and of core's samplers
+        assert [choice for choice in choices if f"`{choice}`" not in default + text] == [], name
+
+
+@each_page
+def test_quoted_messages_exist_in_the_code(messages: list[str], root: Path, node: str, language: str) -> None:
+    rows = table(page(root, node, language), ERRORS[language])
+    assert rows, "no common error"
+    for cell, cure in rows:
+        quoted = cell.strip("`")
+        assert cell == f"`{quoted}`" and cure
+        assert any(quoted in text for text in messages), f"no message says {quoted!r}"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_both_languages_quote_the_same_messages_and_choices(root: Path, node: str) -> None:
+    english, chinese = (page(root, node, language) for language in LANGUAGES)
+    assert [row[0] for row in table(english, ERRORS["en"])] == [row[0] for row in table(chinese, ERRORS["zh"])]
+    han = re.findall(r"[\u4e00-\u9fff]", chinese)
+    assert len(han) > 250, "a Chinese page is written in Chinese"
+    assert not re.search(r"[\u4e00-\u9fff]", english)
+
+
+@each_page
+def test_the_licence_is_named_where_insightface_can_be_chosen(
+    infos: dict[str, Any], root: Path, node: str, language: str
+) -> None:
+    word = {"en": "non-commercial", "zh": "非商业"}[language]
+    assert (word in page(root, node, language)) == ("engine" in inputs_of(infos[node]))
+
+
+@each_page
+def test_pictures_and_links_lead_somewhere(root: Path, node: str, language: str) -> None:
+    """The front end takes relative pictures from the docs folder itself; a relative link would leave ComfyUI."""
+    text = page(root, node, language)
+    for picture, target in re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", text):
+        if picture:
+            assert (root / "web/docs" / target).is_file(), target
+        else:
+            assert target.startswith("https://"), target
+    assert not re.search(r"<(?!fcsks>|name>|人物名>)\w", text), "HTML, or a word in angle brackets that would vanish"
+
+
+# --- reading pages ---------------------------------------------------------------------
+
+
+def page(root: Path, node: str, language: str) -> str:
+    return (root / "web/docs" / node / f"{language}.md").read_text(encoding="utf-8")
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The cells of the table below a heading, without its first two lines."""
+    _, found, rest = text.partition(f"\n## {heading}\n")
+    assert found, f"no heading {heading!r}"
+    rows = [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+
+
+def ids_of(rows: list[list[str]]) -> list[str]:
+    return [name for cell, *_ in rows for name in re.findall(r"`(\w+)`", cell)]
+
+
+def last_name(name: str) -> str:
+    """People 2 to 10 share a row that names the first and the last of them."""
+    return "人物 10" if re.fullmatch(r"人物 [2-9]", name) else name
+
+
+# --- reading the schema and the code -----------------------------------------------------
+
+
+def inputs_of(info: dict[str, Any]) -> dict[str, tuple[list[Any], bool]]:
+    """{id: (its specification, whether it is optional)} in the schema's order."""
+    return {
+        name: (specification, kind == "optional")
+        for kind in ("required", "optional")
+        for name, specification in info["input"].get(kind, {}).items()
+    }
+
+
+def choices_of(specification: list[Any]) -> list[str]:
+    kind, options = specification
+    return kind if isinstance(kind, list) else options.get("options") or []
+
+
+def default_of(specification: list[Any], optional: bool, words: dict[Any, str]) -> str:
+    """What the default column must say."""
+    kind, options = specification
+    widget = choices_of(specification) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN")
+    if not widget or options.get("forceInput"):
+        return words["optional" if optional else "connect"]
+    if "default" not in options:
+        return OF_THE_MOMENT
+    default = options["default"]
+    if isinstance(default, bool):
+        return words[default]
+    return f"`{default}`" if default != "" else words["empty"]
+
+
+def texts_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"%[sdg]", "…", node.value)
