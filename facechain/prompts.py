@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .errors import RecordError
 from .person import Person
 from .styles import Style
 
@@ -88,8 +89,10 @@ def compose(
     """Both prompts for a person (or nobody in particular) in a style; the same input gives the same text.
 
     frame: a key of FRAMES. extra, extra_negative: the user's words, kept as they are, at the end.
-    with_lora: the style's LoRA is applied, so its own words are added. Raises KeyError for another frame.
+    with_lora: the style's LoRA is applied, so its own words are added. Raises RecordError for another frame.
     """
+    if frame not in FRAMES:
+        raise RecordError(f"there is no frame {frame!r}", f"Choose one of: {', '.join(FRAMES)}")
     wearer = _wearer(person) if person else _first_wearer(style)
     tags = [_literal(tag) for tag in person.attributes.tags] if person else []
     subject = [person.trigger, _literal(person.attributes.phrase)] if person else [f"a {wearer}"] if wearer else []
@@ -140,7 +143,7 @@ def _for_wearer(piece: str, wearer: str | None) -> str:
     """The piece with its nouns and pronouns turned to the person's: "a girl in her garden", "a man in his garden"."""
     if wearer is None:
         return piece
-    words = dict(zip(("one", "several", "tag"), _NOUNS[wearer], strict=True))
+    words: dict[str, str] = dict(zip(("one", "several", "tag"), _NOUNS[wearer], strict=True))
     pronouns = _SHE if wearer in ("woman", "girl") else _HE
 
     def turn(match: re.Match[str]) -> str:
