@@ -6,13 +6,15 @@ functions: cheap ones run while the server lists its nodes, the rest only when a
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..facechain.errors import ModelFileError, TrainingError
+from ..facechain.errors import ModelFileError, RecordError, TrainingError
 from ..facechain.names import checked_name, inside
 
 PACK = Path(__file__).resolve().parents[1]
@@ -116,6 +118,13 @@ def check_cancel() -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
+def nothing() -> Any:
+    """For an output that has nothing to give: nodes connected to it are skipped without an error."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(None)
+
+
 # --- choices of core nodes -----------------------------------------------------------
 
 
@@ -163,6 +172,83 @@ def apply_person_lora(model: Any, clip: Any, lora_name: str, weight: float) -> t
     for patcher in [model] * (model is not None) + [getattr(clip, "patcher", None)] * (clip is not None):
         patcher.set_attachments(PERSON_LORAS, applied_person_loras(patcher) | {lora_name: weight})
     return model, clip
+
+
+# --- styles and conditioning -----------------------------------------------------------
+
+
+def style_file(name: str) -> Path:
+    """The file of a listed style. Raises RecordError for a name that is not listed."""
+    files = {path.stem: path for path in style_files()}
+    if name not in files:
+        near = get_close_matches(str(name), files, 1)
+        folder = own_folder("styles")
+        raise RecordError(
+            f"there is no style {name!r}",
+            f"Did you mean {near[0]!r}" if near else f"Choose one from the list, or put {name}.json into {folder}",
+        )
+    return files[name]
+
+
+def find_lora(name: str) -> str | None:
+    """The name under which ComfyUI lists a LoRA file, in the loras folder or any folder below it; None if absent."""
+    import folder_paths
+
+    listed = [entry.replace("\\", "/") for entry in folder_paths.get_filename_list("loras")]
+    wanted = name.lower()
+    here = [entry for entry in listed if entry.lower() == wanted]
+    below = [entry for entry in listed if entry.lower().endswith(f"/{wanted}")]
+    return next(iter([*here, *below]), None)
+
+
+def apply_lora(model: Any, clip: Any, name: str, strength: float) -> tuple[Any, Any, bool]:
+    """MODEL and CLIP with a listed LoRA, by core's loader, and whether it fits any layer of them.
+
+    Raises ModelFileError where the file is damaged.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        new_model, new_clip = _core_node("LoraLoader").load_lora(model, clip, name, strength, strength)
+    except (SafetensorError, ValueError, OSError) as error:
+        raise ModelFileError(f"the LoRA {name} cannot be read ({error})", "Download the file again") from error
+    return new_model, new_clip, _patches(new_model, new_clip) > _patches(model, clip)
+
+
+def _patches(model: Any, clip: Any) -> int:
+    return sum(len(entries) for patcher in (model, clip.patcher) for entries in patcher.patches.values())
+
+
+def model_family(model: Any) -> str:
+    """What a MODEL is, in the words of styles: "SD 1.5", "SDXL", "SD3", "Flux" or "other"."""
+    names = [kind.__name__ for kind in type(model.model.model_config).__mro__]
+    families = {"SD15": "SD 1.5", "SDXL": "SDXL", "SDXLRefiner": "SDXL", "SD3": "SD3", "Flux": "Flux"}
+    return next((families[name] for name in names if name in families), "other")
+
+
+def encode(clip: Any, text: str) -> Any:
+    """CONDITIONING of a text, as core's CLIP Text Encode makes it."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def token_windows(clip: Any, text: str) -> tuple[int, int]:
+    """(tokens, windows) of a text in the text encoder that needs most; CLIP reads 75 tokens a window."""
+    towers = clip.tokenize(text, return_word_ids=True).values()
+    # word id 0 marks what stands around the words: begin, end and padding
+    return max((sum(word[2] != 0 for window in tower for word in window), len(tower)) for tower in towers)
+
+
+def apply_controlnet(
+    positive: Any, negative: Any, control_net: Any, maps: Any, strength: float, start: float, end: float, vae: Any
+) -> tuple[Any, Any]:
+    """Both CONDITIONINGs with the ControlNet, by core's node. maps: IMAGE; portrait i of a batch follows map i."""
+    node = _core_node("ControlNetApplyAdvanced")
+    return node.apply_controlnet(positive, negative, control_net, maps, strength, start, end, vae=vae)
+
+
+def _core_node(name: str) -> Any:
+    """A new instance of one of core's nodes, whose methods work outside a graph too."""
+    return importlib.import_module("nodes").NODE_CLASS_MAPPINGS[name]()  # ComfyUI's nodes.py, not our folder
 
 
 # --- training ------------------------------------------------------------------------

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
+from ..facechain.errors import FaceError, RecordError
+from . import _host
 from ._types import CATEGORY
+
+SOURCES = ["picture", "ready-made map"]
 
 
 class PoseControl(io.ComfyNode):
@@ -23,8 +29,8 @@ class PoseControl(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="The negative prompt, from Load Style."),
                 io.Combo.Input(
                     "source",
-                    options=["picture", "ready-made map"],
-                    default="picture",
+                    options=SOURCES,
+                    default=SOURCES[0],
                     tooltip="'picture': find the people in pose_image. 'ready-made map': pose_image is a skeleton already.",
                 ),
                 io.Int.Input(
@@ -86,5 +92,90 @@ class PoseControl(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        positive: Any,
+        negative: Any,
+        source: str,
+        width: int,
+        height: int,
+        strength: float,
+        start_percent: float,
+        end_percent: float,
+        pose_image: Any = None,
+        control_net: Any = None,
+        vae: Any = None,
+        latent: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        canvas, portraits = (height, width), None
+        if latent is not None:
+            portraits, canvas = _portraits(latent)
+        maps, notes = _maps(pose_image, source, canvas)
+        acts = pose_image is not None and control_net is not None and strength > 0 and start_percent < end_percent
+        if acts:
+            positive, negative = _host.apply_controlnet(
+                positive, negative, control_net, maps, strength, start_percent, end_percent, vae
+            )
+            span = f"{start_percent:g} to {end_percent:g}"
+            notes += [f"ControlNet: strength {strength:g}, from {span} of the sampling"]
+            notes += _pairs(len(maps), portraits)
+        else:
+            notes += ["The prompts pass unchanged: " + _missing(pose_image, control_net, strength)]
+        text = "\n".join(notes)
+        return io.NodeOutput(positive, negative, maps, text, ui={"text": [text]})
+
+
+def _portraits(latent: dict[str, Any]) -> tuple[int, tuple[int, int]]:
+    """(how many, (height, width) in pixels) of the pictures that a latent becomes."""
+    shape = latent["samples"].shape
+    return shape[0], (shape[-2] * 8, shape[-1] * 8)
+
+
+def _maps(pose_image: Any, source: str, canvas: tuple[int, int]) -> tuple[Any, list[str]]:
+    """IMAGE with a map for each picture, black without a picture, and what was found."""
+    from ..facechain import images, pose
+
+    if source not in SOURCES:  # the server does not check choices
+        raise RecordError(f"there is no source {source!r}", f"Choose one of: {', '.join(SOURCES)}")
+    if pose_image is None:
+        return images.from_pixels(pose.draw([], canvas)), []
+    pictures = images.to_pixels(pose_image)
+    size = f"{canvas[1]}x{canvas[0]}"
+    if source == SOURCES[1]:
+        return images.from_pixels(*(pose.letterbox(p, canvas) for p in pictures)), [f"Map: as it came, on {size}"]
+    people = _people(pictures)
+    maps = [pose.pose_map(found, p.shape[:2], canvas) for found, p in zip(people, pictures, strict=True)]
+    counts = ", ".join(str(len(found)) for found in people)
+    return images.from_pixels(*maps), [f"People found: {counts}, drawn on {size}"]
+
+
+def _people(pictures: list[Any]) -> list[list[Any]]:
+    """The skeletons in each picture. Raises FaceError where one has nobody."""
+    from ..facechain.faces.embedded import EmbeddedEngine
+    from ..facechain.skeletons import find_skeletons
+
+    engine, advance, found = EmbeddedEngine(), _host.progress_bar(len(pictures)), []
+    for number, picture in enumerate(pictures, 1):
+        found.append(find_skeletons(picture, engine))
+        if not found[-1]:
+            raise FaceError(
+                f"pose picture {number} of {len(pictures)}: nobody found",
+                "Use a picture that shows head and shoulders, or set source to 'ready-made map' for a skeleton",
+            )
+        advance(number)
+    return found
+
+
+def _pairs(maps: int, portraits: int | None) -> list[str]:
+    """Core repeats maps where there are fewer than portraits in the batch, and leaves out those beyond."""
+    if maps == 1 or maps == portraits:
+        return []
+    known = "" if portraits is None else f" of {portraits}"
+    return [f"{maps} maps: each portrait of a batch{known} follows one, in order; set batch_size to {maps}"]
+
+
+def _missing(pose_image: Any, control_net: Any, strength: float) -> str:
+    lacking = [what for what, value in (("pose_image", pose_image), ("control_net", control_net)) if value is None]
+    if lacking:
+        return f"connect {' and '.join(lacking)}"
+    return "strength is 0" if strength <= 0 else "start_percent is not before end_percent"

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 from comfy_api.latest import io
 
+from ..facechain.errors import RecordError
 from . import _host
 from ._types import CATEGORY, Person
+
+if TYPE_CHECKING:
+    from ..facechain.person import Person as _Person
+    from ..facechain.prompts import Prompts
+    from ..facechain.styles import Style
+
+AS_STYLE = -1.0  # of a weight: what the style says
 
 
 class LoadStyle(io.ComfyNode):
@@ -79,5 +90,90 @@ class LoadStyle(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def fingerprint_inputs(cls, style: str | None = None, **_: object) -> str:
+        """Changes with the style's file, and when its LoRA comes, goes or is replaced."""
+        from ..facechain.styles import file_hash, load_style
+
+        files = {path.stem: path for path in _host.style_files()}
+        if style not in files:
+            return "absent"
+        try:
+            lora = _host.find_lora(load_style(files[style]).lora)
+        except RecordError:  # execute tells the user
+            lora = None
+        path = _host.find_model("loras", lora) if lora else None
+        return f"{file_hash(files[style])} {lora} {_host.file_stamp(path) if path else ''}"
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        style: str,
+        style_weight: float,
+        person_weight: float,
+        frame: str,
+        extra_prompt: str,
+        extra_negative: str,
+        person: _Person | None = None,
+    ) -> io.NodeOutput:
+        from ..facechain.prompts import compose
+        from ..facechain.styles import load_style
+
+        chosen = load_style(_host.style_file(style))
+        strength = chosen.style_weight if style_weight == AS_STYLE else style_weight
+        model, clip, drawn, style_note = _with_style(model, clip, chosen, strength)
+        strength = chosen.person_weight if person_weight == AS_STYLE else person_weight
+        model, clip, person_note = _with_person(model, clip, person, strength)
+        words = compose(chosen, person, frame, extra_prompt, extra_negative, with_lora=drawn)
+        notes = "\n".join([_about(chosen), style_note, person_note, *words.notes, *_lengths(clip, words)])
+        return io.NodeOutput(
+            *(model, clip, _host.encode(clip, words.positive), _host.encode(clip, words.negative)),
+            *(words.positive, words.negative, notes),
+            ui={"text": [notes, words.positive, words.negative]},
+        )
+
+
+def _with_style(model: Any, clip: Any, style: Style, strength: float) -> tuple[Any, Any, bool, str]:
+    """Model and clip with the style's LoRA, whether it is in there, and a note about it."""
+    if not style.lora:
+        return model, clip, False, "Style LoRA: this style needs none"
+    name = _host.find_lora(style.lora)
+    if name is None:
+        folder = _host.model_folder("loras")
+        return model, clip, False, f"Style LoRA: prompt only, put {style.lora} into {folder} for the full look"
+    family = _host.model_family(model)
+    if style.family not in (family, "other"):
+        return model, clip, False, f"Style LoRA: prompt only, {name} is for {style.family} and this model is {family}"
+    if strength == 0:
+        return model, clip, False, f"Style LoRA: prompt only, the weight of {name} is 0"
+    new_model, new_clip, fits = _host.apply_lora(model, clip, name, strength)
+    if not fits:
+        return model, clip, False, f"Style LoRA: prompt only, {name} fits no layer of this model"
+    return new_model, new_clip, True, f"Style LoRA: {name} at {strength:g}"
+
+
+def _with_person(model: Any, clip: Any, person: _Person | None, strength: float) -> tuple[Any, Any, str]:
+    """Model and clip with the person's LoRA at this strength in all, and a note about it."""
+    if person is None:
+        there = [name for name, weight in _host.applied_person_loras(model).items() if weight]
+        hint = f"; {', '.join(there)} stays as it came, connect the PERSON to weigh it" if there else ""
+        return model, clip, f"Person: none connected, nobody in particular{hint}"
+    if not person.lora:
+        return model, clip, f"Person LoRA: {person.name} has none, connect trained_person of Train Person LoRA"
+    model, clip = _host.apply_person_lora(model, clip, person.lora, strength)
+    return model, clip, f"Person LoRA: {person.lora} at {strength:g}"
+
+
+def _about(style: Style) -> str:
+    s = style.settings
+    name = " ".join(filter(None, (style.name, style.name_zh)))
+    base = ", ".join(filter(None, (style.family, style.checkpoint)))
+    return f"Style: {name}, made for {base}, {s.width}x{s.height}, {s.steps} steps, CFG {s.cfg:g}, {s.sampler} {s.scheduler}"
+
+
+def _lengths(clip: Any, words: Prompts) -> Iterator[str]:
+    """How much of CLIP's windows the prompts fill; words across two windows are understood less well together."""
+    for what, text in (("Prompt", words.positive), ("Negative prompt", words.negative)):
+        tokens, windows = _host.token_windows(clip, text)
+        yield f"{what}: {tokens} tokens in {windows} window{'s' if windows > 1 else ''}"
