@@ -40,29 +40,27 @@ def tile(picture: np.ndarray, lines: Iterable[str], colour: tuple[int, int, int]
 
 
 def contact_sheet(
-    tiles: Sequence[Tile], *, title: str = "", side: int = 192, columns: int = 0, max_tiles: int = 200
+    tiles: Sequence[Tile], *, title: str = "", side: int = 192, columns: int = 0, left_out: int = 0
 ) -> np.ndarray:
     """Draw tiles row by row. Returns uint8 RGB [H, W, 3].
 
     side: pixels of the square that each picture is fitted into. columns: 0 chooses by their number.
-    max_tiles: further ones are left out and the last line says how many.
+    left_out: how many further pictures the last line says are not shown.
     """
-    shown = list(tiles[:max_tiles])
-    columns = columns or max(1, min(len(shown), math.ceil(math.sqrt(len(shown) * 1.5)), 12))
+    columns = columns or max(1, min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5)), 12))
     big, small = ImageFont.load_default(max(11, side // 12)), ImageFont.load_default(max(10, side // 15))
     line_height = max(10, side // 15) + 4
-    words = max((len(t.lines) for t in shown), default=0)
+    words = max((len(t.lines) for t in tiles), default=0)
     cell_w, cell_h = side + _GAP, side + 6 + line_height * words + 2 * _GAP
     head = line_height + 2 * _GAP if title else _GAP
-    left_out = len(tiles) - len(shown)
-    rows = math.ceil(len(shown) / columns)
+    rows = math.ceil(len(tiles) / columns)
     width = columns * cell_w + _GAP
     height = head + rows * cell_h + (line_height + _GAP if left_out else 0)
     sheet = Image.new("RGB", (width, max(height, head)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
         draw.text((_GAP, _GAP), _fitting(draw, title, big, width - 2 * _GAP), _INK, big)
-    for i, one in enumerate(shown):
+    for i, one in enumerate(tiles):
         x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
         _draw_tile(sheet, draw, one, (x, y), side, (big, small), line_height)
     if left_out:

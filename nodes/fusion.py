@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
+from . import _host
 from ._types import CATEGORY, Person, engine_input
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..facechain.person import Person as PersonRecord
 
 
 class FaceFusion(io.ComfyNode):
@@ -79,5 +88,32 @@ class FaceFusion(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        images: torch.Tensor,
+        person: PersonRecord,
+        fusion: str,
+        faces: str,
+        face_index: int,
+        identity: float,
+        shape: float,
+        skin_tone: float,
+        engine: str,
+        region: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        from ..facechain.faces import engine as face_engine
+        from ..facechain.fusion import Strength, check_fusion, fuse_pictures
+
+        check_fusion(fusion)
+        done = fuse_pictures(
+            images,
+            person,
+            face_engine(engine),
+            Strength(identity, shape, skin_tone),
+            faces=faces,
+            face_index=face_index,
+            region=region,
+            progress=_host.progress_bar(len(images)),
+        )
+        report = json.dumps(done.reports, ensure_ascii=False, indent=1)
+        return io.NodeOutput(done.images, done.masks, report, ui={"text": (report,)})

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+import json
+import math
+from typing import TYPE_CHECKING
 
+from comfy_api.latest import io, ui
+
+from . import _host
 from ._types import CATEGORY, Person, engine_input
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..facechain.person import Person as PersonRecord
 
 
 class SimilarityRank(io.ComfyNode):
@@ -71,5 +81,30 @@ class SimilarityRank(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def execute(
+        cls,
+        images: list[torch.Tensor],
+        person: list[PersonRecord],
+        keep: list[int],
+        min_face: list[float],
+        max_face: list[float],
+        when_none: list[str],
+        engine: list[str],
+    ) -> io.NodeOutput:
+        from ..facechain.faces import engine as face_engine
+        from ..facechain.images import from_pixels
+        from ..facechain.rank import pictures_in, rank, report_of, sheet_of
+
+        who, networks = person[0], face_engine(engine[0])
+        limits = {"min_face": min_face[0], "max_face": max_face[0], "must_judge": when_none[0] == "error"}
+        progress = _host.progress_bar(sum(len(batch) for batch in images))
+        ranking = rank(images, who, networks, **limits, progress=progress)
+        pictures = list(pictures_in(images))
+        kept = ranking.kept(keep[0])
+        ranked = [pictures[verdict.picture] for verdict in kept]
+        scores = [math.nan if verdict.percent is None else verdict.percent for verdict in kept]
+        sheet = from_pixels(sheet_of(ranking, images, who, keep[0]))
+        rejected = [pictures[verdict.picture] for verdict in ranking.rejected] or _host.nothing()
+        report = json.dumps(report_of(ranking, who, networks), ensure_ascii=False, indent=1)
+        shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (report,)}
+        return io.NodeOutput(ranked, ranked[0], scores, sheet, rejected, report, ui=shown)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..faces.angles import head_angles
 from . import masks
 from .eyes import keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
@@ -22,6 +23,7 @@ _FADE = 0.3  # width of the zone around the face in which the change of shape di
 
 _LIDS = 0.045  # margin around the eyes, parts of the face's width, where the picture keeps its own
 _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must be seen to stand in, mirrored
+_TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
 _LIPS_DIFFER = (0.06, 0.16)  # difference of the gaps between the lips from which the picture keeps its own lips
 
 
@@ -87,7 +89,8 @@ def fuse_face(picture: np.ndarray, mesh: np.ndarray, source: Source, strength: S
     opposite = with_gaze(source.mesh[surface().mirror], mirrored_eyes(source_eyes), target_eyes)
     maps = _maps(goal, target, (cut, opposite), picture.shape[:2], width)
     bent = sample(picture, _pixels(picture.shape[:2]) + maps.bend) if strength.shape > 0 else picture
-    texture, shown = _texture(source, maps, width)
+    yaw = head_angles(source.mesh)[0]
+    texture, shown = _texture(source, maps, width, float(smooth_step(np.array(abs(yaw)), *_TURNED_YAW)))
     skin = _on_face(atlas().skin, maps) * smooth_step(maps.facing[..., 2], 0.1, 0.4)
     target_light = skin_light(bent, skin, width)
     source_light = skin_light(texture, skin * shown, width)
@@ -136,15 +139,15 @@ def _maps(
     return _Maps(full[..., :2], full[..., 2:4], full[..., 4:6], full[..., 6:8], full[..., 8:11], full[..., 11])
 
 
-def _texture(source: Source, maps: _Maps, width: float) -> tuple[np.ndarray, np.ndarray]:
+def _texture(source: Source, maps: _Maps, width: float, by_mirror: float) -> tuple[np.ndarray, np.ndarray]:
     """The source's face in the new shape [H, W, 3], and how well the source shows each pixel [H, W] 0..1.
 
-    Where the source's head is turned away, the other half of the face, mirrored, stands in.
+    Where the source's head is turned away, the other half of the face, mirrored, stands in: by_mirror 0..1.
     """
     layers = np.concatenate([source.picture, source.mask[..., None]], -1)
     direct, mirrored = (sample(layers, places) for places in (maps.source, maps.mirrored))
     turned = maps.facing[..., 1] - maps.facing[..., 0]
-    weight = blurred(smooth_step(turned, *_TURNED), 0.025 * width)[..., None]
+    weight = blurred(smooth_step(turned, *_TURNED), 0.025 * width)[..., None] * by_mirror
     both = direct + weight * (mirrored - direct)
     facing = np.maximum(maps.facing[..., 0], maps.facing[..., 1])
     shown = smooth_step(facing, 0.1, 0.35) * smooth_step(both[..., 3], 0.5, 0.95)

@@ -40,13 +40,13 @@ class Surface:
 @lru_cache(maxsize=1)
 def surface() -> Surface:
     """The canonical surface; made at the first call (5 ms), then shared. Do not write to it."""
-    from scipy.spatial import Delaunay, cKDTree
+    from scipy.spatial import Delaunay, KDTree
 
     points = np.load(Path(__file__).with_name("canonical_mesh.npy")).astype(np.float64)
     # Unrolled from a cylinder around the head's axis, or the triangles of the cheeks' edges are slivers.
     flat = np.stack([np.arctan2(points[:, 0], 0.7 - points[:, 2]), points[:, 1]], axis=1)
     triangles = Delaunay(flat).simplices.astype(np.int64)
-    mirror = cKDTree(points).query(points * [-1, 1, 1])[1]
+    mirror = np.asarray(KDTree(points).query(points * [-1, 1, 1])[1])
     return Surface(points, triangles, mirror)
 
 

@@ -1,0 +1,198 @@
+"""A batch of pictures: which faces are fused, with which photo, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import FaceChainError, PhotoError
+from ..faces.base import Face, FaceEngine, distance
+from ..images import to_pixels
+from ..likeness import Reference, reference
+from ..person import Person
+from .face import Strength, fuse_face, work_area
+from .meshes import with_meshes
+from .sources import HALF_PIXEL, Photo, best_photo, photos_of
+
+FACE_CHOICES = ("most alike", "largest", "all", "by index")
+_IN_REGION = 0.3  # part of a face's box that must lie in the region mask
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class FusedPictures:
+    """images: as they came in, with new faces. masks: [N, H, W] float32 0..1, 0 = bit-identical to the input.
+    reports: one a picture, ready for JSON.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    reports: list[Report]
+
+
+def fuse_pictures(
+    images: torch.Tensor,
+    person: Person,
+    engine: FaceEngine,
+    strength: Strength,
+    *,
+    faces: str = "largest",
+    face_index: int = 1,
+    region: torch.Tensor | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> FusedPictures:
+    """Fuse the person's face into IMAGE [N, H, W, 3 or 4], any range of values, on the CPU.
+
+    faces: one of FACE_CHOICES; face_index counts from 1, left to right. region: MASK [1 or N, h, w]; only faces
+    and pixels inside are changed. progress: called with the number of pictures done; may raise to cancel.
+    A picture without a face is not changed, and its report says so.
+    Raises RecordError where person and engine use different embedders, FaceError where no photo of the person
+    can be used, FaceChainError for a choice that does not exist.
+    """
+    if faces not in FACE_CHOICES:
+        raise FaceChainError(f"there is no choice of faces {faces!r}", f"Choose one of: {', '.join(FACE_CHOICES)}")
+    if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
+        raise PhotoError(
+            f"pictures of shape {tuple(images.shape)} cannot be fused", "Connect an IMAGE of [batch, height, width, 3]"
+        )
+    known = reference(person, engine)
+    masks = torch.zeros(images.shape[:3])
+    if strength.identity == 0:
+        note = "identity is 0: picture unchanged"
+        return FusedPictures(images, masks, [_report(n, None, note) for n in range(len(images))])
+    photos = photos_of(person)
+    regions = _regions(region, images)
+    fused = images.clone()
+    reports = []
+    for number in range(len(images)):
+        work = _Work(fused[number], masks[number], photos, known, engine, strength, regions(number))
+        reports.append(work.run(number, faces, face_index))
+        progress(number + 1)
+    return FusedPictures(fused, masks, reports)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """One picture being fused; picture and mask are written to."""
+
+    picture: torch.Tensor
+    mask: torch.Tensor
+    photos: list[Photo]
+    known: Reference
+    engine: FaceEngine
+    strength: Strength
+    region: np.ndarray | None
+
+    def run(self, number: int, choice: str, index: int) -> Report:
+        pixels = to_pixels(self.picture)[0]
+        found = sorted(with_meshes(self.engine, pixels), key=lambda face: face.center[0])
+        if not found:
+            return _report(number, 0, "no face found: picture unchanged")
+        inside = [face for face in found if self._in_region(face)]
+        if not inside:
+            return _report(number, len(found), "no face inside the region: picture unchanged")
+        if choice == "by index" and index > len(inside):
+            return _report(number, len(found), f"there is no face {index}: picture unchanged")
+        chosen = self._chosen(inside, choice, index)
+        changed = [{"face": found.index(face) + 1, **self._fuse(face)} for face in chosen]
+        return {**_report(number, len(found), ""), "changed": changed}
+
+    def _chosen(self, faces: list[Face], choice: str, index: int) -> list[Face]:
+        if choice == "all":
+            return faces
+        if choice == "by index":
+            return [faces[index - 1]]
+        if choice == "largest":
+            return [max(faces, key=lambda face: face.area)]
+        return [max(faces, key=lambda face: self.known.cosine(_embedding(face)))]
+
+    def _in_region(self, face: Face) -> bool:
+        if self.region is None:
+            return True
+        left, top, right, bottom = (max(0, int(v)) for v in face.box)
+        box = self.region[top : bottom + 1, left : right + 1]
+        return box.size > 0 and float(box.mean()) >= _IN_REGION
+
+    def _fuse(self, face: Face) -> Report:
+        assert face.mesh is not None
+        rows, columns = work_area(face.mesh, (self.picture.shape[0], self.picture.shape[1]))
+        before = torch.nan_to_num(self.picture[rows, columns, :3].float().cpu(), nan=0.0, posinf=1.0, neginf=0.0)
+        crop = before.clamp(0, 1).numpy()
+        mesh = face.mesh - HALF_PIXEL - [columns.start, rows.start, 0]
+        at_crop = _moved(face, columns.start, rows.start)
+        photo = best_photo(self.photos, crop, at_crop)
+        result = fuse_face(crop, mesh, photo.source, self.strength)
+        picture, mask = result.picture, result.mask
+        if self.region is not None:
+            part = self.region[rows, columns]
+            picture, mask = crop + part[..., None] * (picture - crop), mask * part
+        self._write(picture, mask, rows, columns)
+        likeness = self._likeness(face, self._again(face, rows, columns))
+        return {"photo": photo.name or photo.number + 1, "photo_yaw": round(photo.yaw, 1), **likeness}
+
+    def _write(self, picture: np.ndarray, mask: np.ndarray, rows: slice, columns: slice) -> None:
+        new = torch.from_numpy(picture).to(self.picture)
+        changed = torch.from_numpy(mask > 0).to(self.picture.device)
+        old = self.picture[rows, columns, :3]
+        self.picture[rows, columns, :3] = torch.where(changed[..., None], new, old)
+        self.mask[rows, columns] = torch.maximum(self.mask[rows, columns], torch.from_numpy(mask))
+
+    def _again(self, face: Face, rows: slice, columns: slice) -> Face | None:
+        """The face as the engine sees it now; only its surroundings are looked at."""
+        found = self.engine.analyze([to_pixels(self.picture[rows, columns])[0]], embed=True)[0]
+        middle = np.array(face.center) - [columns.start, rows.start]
+        near = [f for f in found if np.hypot(*(np.array(f.center) - middle)) < 0.3 * max(face.width, face.height)]
+        return near[0] if near else None
+
+    def _likeness(self, before: Face, after: Face | None) -> Report:
+        report: Report = {"face_yaw": round(before.yaw, 1)}
+        for when, face in (("before", before), ("after", after)):
+            embedding = face.embedding if face is not None else None
+            known = embedding is not None
+            report[f"similarity_{when}"] = round(self.known.cosine(embedding), 4) if known else None
+            report[f"distance_{when}"] = round(_mean_distance(self.known, embedding), 4) if known else None
+            report[f"likeness_{when}"] = round(self.known.percent(embedding), 1) if known else None
+        return report
+
+
+def _mean_distance(known: Reference, embedding: np.ndarray) -> float:
+    return float(np.mean([distance(row, embedding) for row in known.embeddings]))
+
+
+def _embedding(face: Face) -> np.ndarray:
+    assert face.embedding is not None
+    return face.embedding
+
+
+def _moved(face: Face, x: int, y: int) -> Face:
+    assert face.mesh is not None
+    return replace(face, mesh=face.mesh - [x, y, 0])
+
+
+def _report(number: int, faces: int | None, note: str) -> Report:
+    return {"picture": number + 1, "faces": faces, "changed": [], "note": note}
+
+
+def _regions(region: torch.Tensor | None, images: torch.Tensor) -> Callable[[int], np.ndarray | None]:
+    """A function that gives the region mask of a picture, [H, W] float32 0..1, at the picture's size."""
+    if region is None:
+        return lambda number: None
+    masks = region if region.ndim == 3 else region[None]
+    if masks.ndim != 3 or len(masks) not in (1, len(images)) or 0 in masks.shape:
+        raise PhotoError(
+            f"{len(images)} pictures do not go with a region mask of shape {tuple(region.shape)}",
+            "Connect one mask for all pictures, or one for each",
+        )
+
+    def of(number: int) -> np.ndarray:
+        mask = torch.nan_to_num(masks[number % len(masks)].float().cpu()).clamp(0, 1)[None, None]
+        if tuple(mask.shape[-2:]) != tuple(images.shape[1:3]):
+            mask = torch.nn.functional.interpolate(mask, tuple(images.shape[1:3]), mode="bilinear")
+        return mask[0, 0].numpy()
+
+    return of

@@ -1,0 +1,124 @@
+"""Which of the person's photos gives its face to a picture."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import FaceError
+from ..faces import engine
+from ..faces.base import Face
+from ..images import to_pixels
+from ..person import Person
+from .eyes import look_at_eyes
+from .face import Source
+from .masks import mouth_gap
+
+# Meshes mark pixel edges by whole numbers, the fusion pixel centres.
+HALF_PIXEL = np.array([0.5, 0.5, 0.0])
+# What each unlikeness costs: degrees of yaw and pitch that count as 1, and weights of the rest.
+_YAW, _PITCH = 20.0, 30.0
+_QUALITY, _LIPS, _SHUT, _LIGHT = 1.0, 3.0, 1.5, 1.0
+_KEPT = 4  # people whose prepared photos stay in memory
+_lock = threading.Lock()
+_prepared: OrderedDict[str, list[Photo]] = OrderedDict()
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo of the person, ready to be used, and what speaks for it.
+
+    number: its place in the person's photos, from 0. name: its file name, "" if unknown.
+    yaw, pitch: degrees. quality: 0..1. gap: of the lips. shut: whether the eyes are. side_light: see `side_light`.
+    """
+
+    source: Source
+    number: int
+    name: str
+    yaw: float
+    pitch: float
+    quality: float
+    gap: float
+    shut: bool
+    side_light: float
+
+
+def photos_of(person: Person) -> list[Photo]:
+    """The person's photos that show a face; found once a person, then remembered. Raises FaceError if there is none."""
+    with _lock:
+        known = _prepared.pop(person.hash, None)
+        if known is None:
+            known = _prepare(person)
+        _prepared[person.hash] = known
+        while len(_prepared) > _KEPT:
+            _prepared.popitem(last=False)
+    return known
+
+
+def best_photo(photos: list[Photo], picture: np.ndarray, face: Face) -> Photo:
+    """The photo whose pose, expression and light are nearest to those of the face in picture [H, W, 3], 0..1."""
+    assert face.mesh is not None
+    mesh = face.mesh - HALF_PIXEL
+    gap, light = mouth_gap(mesh), side_light(picture, mesh)
+    shut = _shut(picture, mesh)
+
+    def cost(photo: Photo) -> float:
+        return (
+            abs(photo.yaw - face.yaw) / _YAW
+            + abs(photo.pitch - face.pitch) / _PITCH
+            + _QUALITY * (1 - photo.quality)
+            + _LIPS * abs(photo.gap - gap)
+            + _SHUT * (photo.shut != shut)
+            + _LIGHT * abs(photo.side_light - light)
+        )
+
+    return min(photos, key=cost)
+
+
+def side_light(picture: np.ndarray, mesh: np.ndarray) -> float:
+    """Log ratio of the brightness of the two cheeks: > 0 where image right is brighter."""
+    low = np.maximum(np.floor(mesh[:, :2].min(0)), 0).astype(int)
+    cheeks = []
+    for points in ((50, 101, 205), (280, 330, 425)):
+        spots = np.round(mesh[list(points), :2]).astype(int)
+        x = np.clip(spots[:, 0], low[0], picture.shape[1] - 1)
+        y = np.clip(spots[:, 1], low[1], picture.shape[0] - 1)
+        cheeks.append(float(picture[y, x].mean()) + 0.02)
+    return float(np.log(cheeks[1] / cheeks[0]))
+
+
+def _prepare(person: Person) -> list[Photo]:
+    pixels = to_pixels(person.images)
+    found = engine("embedded").analyze(pixels, embed=False)
+    photos = [_photo(person, number, faces[0]) for number, faces in enumerate(found) if faces]
+    if not photos:
+        raise FaceError(
+            f"no photo of {person.name!r} shows a face that can be fused", "Preprocess sharper, frontal photos"
+        )
+    return photos
+
+
+def _photo(person: Person, number: int, face: Face) -> Photo:
+    assert face.mesh is not None
+    picture = person.images[number].float().cpu().numpy()
+    mask = person.masks[number].float().cpu().numpy()
+    mesh = face.mesh.astype(np.float64) - HALF_PIXEL
+    name = person.photo_names[number] if number < len(person.photo_names) else ""
+    return Photo(
+        source=Source(picture, mask, mesh),
+        number=number,
+        name=name,
+        yaw=face.yaw,
+        pitch=face.pitch,
+        quality=float(person.quality[number]),
+        gap=mouth_gap(mesh),
+        shut=_shut(picture, mesh),
+        side_light=side_light(picture, mesh),
+    )
+
+
+def _shut(picture: np.ndarray, mesh: np.ndarray) -> bool:
+    return all(eye.gaze is None for eye in look_at_eyes(picture, mesh).values())
