@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from typing import TYPE_CHECKING
 
+from comfy_api.latest import io, ui
+
+from ..facechain.errors import FaceChainError
+from ..facechain.names import checked_name
 from . import _host
 from ._types import CATEGORY, Person, engine_input
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+NO_FOLDER = "(none)"
 
 
 class LoadPhotos(io.ComfyNode):
@@ -21,8 +32,8 @@ class LoadPhotos(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "folder",
-                    options=["(none)", *_host.input_folders()],
-                    default="(none)",
+                    options=[NO_FOLDER, *_host.input_folders()],
+                    default=NO_FOLDER,
                     tooltip="A folder inside ComfyUI's input folder; all pictures in it are loaded, ordered by name.",
                 ),
                 io.String.Input(
@@ -55,8 +66,35 @@ class LoadPhotos(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def validate_inputs(cls, folder: str | None = None, files: str | None = None) -> bool | str:
+        if folder is None or files is None:  # comes from another node, known when the graph runs
+            return True
+        try:
+            _photos(folder, files)
+        except FaceChainError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str | None = None, files: str | None = None, **_: object) -> str:
+        """Changes when a photo is added, taken away or written again."""
+        from ..facechain.photos.folder import fingerprint
+
+        try:
+            return fingerprint(_photos(folder or NO_FOLDER, files or ""))
+        except FaceChainError as error:  # execute tells the user
+            return str(error)
+
+    @classmethod
+    def execute(cls, folder: str, files: str, max_side: int) -> io.NodeOutput:
+        from ..facechain.images import from_pixels
+        from ..facechain.photos.folder import read_photos, thumbnail
+
+        found = _photos(folder, files)
+        pictures = read_photos(found, max_side, _host.progress_bar(len(found)))
+        thumbnails = ui.PreviewImage(from_pixels(*map(thumbnail, pictures)), cls=cls)
+        images = [from_pixels(pictures.pop(0)) for _ in found]  # one at a time: each is let go as its IMAGE is made
+        return io.NodeOutput(images, [name for name, _ in found], ui=thumbnails)
 
 
 class Preprocess(io.ComfyNode):
@@ -160,5 +198,48 @@ class Preprocess(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, **_: object) -> io.NodeOutput:
-        raise NotImplementedError
+    def validate_inputs(cls, name: list[str] | None = None) -> bool | str:
+        try:
+            for value in name or []:
+                checked_name(value, "person name")
+        except FaceChainError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        photos: list[torch.Tensor],
+        name: list[str],
+        size: list[str],
+        background: list[str],
+        retouch: list[float],
+        engine: list[str],
+        gender: list[str],
+        age: list[int],
+        caption: list[str],
+        save: list[bool],
+        names: list[str] | None = None,
+        reference: list[torch.Tensor] | None = None,
+    ) -> io.NodeOutput:
+        from ..facechain.faces import engine as face_engine
+        from ..facechain.images import from_pixels
+        from ..facechain.photos.intake import options_of, save_new, take_in
+        from ..facechain.photos.look import Photos
+        from ..facechain.photos.sheet import report_sheet
+
+        target = _host.person_file(name[0])
+        options = options_of(name[0], size[0], background[0], retouch[0], gender[0], age[0], caption[0])
+        guide = Photos(reference)[0] if reference else None
+        progress = _host.progress_bar(1)
+        intake = take_in(Photos(photos), names or [], face_engine(engine[0]), options, guide, progress)
+        person = save_new(intake.person, target) if save[0] else intake.person
+        report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
+        shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,)}
+        return io.NodeOutput(person, person.images, person.masks, person.caption, report, verdicts, ui=shown)
+
+
+def _photos(folder: str, files: str) -> list[tuple[str, Path]]:
+    from ..facechain.photos.folder import list_photos
+
+    return list_photos(_host.input_folder(), "" if folder == NO_FOLDER else folder, files, _host.PICTURE_SUFFIXES)

@@ -208,6 +208,9 @@ def _refined(decided: np.ndarray, person: np.ndarray, aligned: Alignment) -> np.
     rough = resized(decided, size)
     soft = guided_filter(grey, rough, max(2, size // 80), 2e-3)
     body = guided_filter(grey, person, max(2, size // 128), 1e-3)
-    return np.clip(np.minimum(steps(0.25, 0.75, soft), steps(0.15, 0.75, body)), 0, 1).astype(np.float32) * (
-        aligned.inside
-    )
+    alpha = np.minimum(steps(0.25, 0.75, soft), steps(0.15, 0.75, body))
+    # The jaw runs through skin, where no edge guides the filter: the mesh draws it.
+    from scipy.ndimage import gaussian_filter
+
+    oval = gaussian_filter(polygon(aligned.mesh[OVAL, :2], size).astype(np.float32), size / 300)
+    return np.clip(np.maximum(alpha, oval), 0, 1).astype(np.float32) * aligned.inside

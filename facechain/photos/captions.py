@@ -1,0 +1,66 @@
+"""How the prompt calls a person: FaceChain's phrases for age and gender."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..faces.base import Face, Gender
+from ..person import TRIGGER, Attributes
+
+# FaceChain reads FairFace's classes (0-2, 3-9, 10-19, 20-29, 30-39, 40-49, ...): a child below
+# the third, mature above the fifth.
+CHILD_BELOW = 10
+MATURE_FROM = 40
+
+
+def phrase_of(gender: Gender, age: float) -> str:
+    """FaceChain's words: "a boy, children", "a handsome man", "a mature woman"."""
+    if age < CHILD_BELOW:
+        return "a boy, children" if gender == "man" else "a girl, children"
+    if age >= MATURE_FROM:
+        return f"a mature {gender}"
+    return "a handsome man" if gender == "man" else "a beautiful woman"
+
+
+def describe(
+    faces: Sequence[Face], weights: Sequence[float], gender: Gender | None = None, age: float | None = None
+) -> Attributes:
+    """Attributes judged over all photos of one person.
+
+    faces: with age and gender filled in. weights: how much each photo counts (its quality).
+    gender, age: the user's word, which settles it.
+    """
+    if gender is None:
+        gender = _voted_gender(faces, weights)
+    if age is None:
+        age = _middle_age(faces, weights)
+    return Attributes(gender=gender, age=round(float(age), 1), phrase=phrase_of(gender, age))
+
+
+def caption_of(attributes: Attributes, wanted: str = "") -> str:
+    """The caption each photo is trained with; the trigger word comes first, also in the user's own words."""
+    wanted = " ".join(wanted.split())
+    if not wanted:
+        return f"{TRIGGER}, {attributes.phrase}"
+    return wanted if TRIGGER in wanted else f"{TRIGGER}, {wanted}"
+
+
+def _voted_gender(faces: Sequence[Face], weights: Sequence[float]) -> Gender:
+    balance = 0.0
+    for face, weight in zip(faces, weights, strict=True):
+        if face.gender is not None and face.gender_score is not None:
+            balance += weight * (face.gender_score - 0.5) * (1 if face.gender == "man" else -1)
+    return "man" if balance > 0 else "woman"
+
+
+def _middle_age(faces: Sequence[Face], weights: Sequence[float]) -> float:
+    """Weighted median: one photo with a child's filter or a beard's shadow does not move it far."""
+    known = sorted((f.age, w) for f, w in zip(faces, weights, strict=True) if f.age is not None)
+    if not known:
+        return 30.0
+    half, passed = sum(w for _, w in known) / 2, 0.0
+    for age, weight in known:
+        passed += weight
+        if passed >= half:
+            return age
+    return known[-1][0]

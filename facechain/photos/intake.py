@@ -1,0 +1,204 @@
+"""Photos to a Person: look at all, judge, then cut, mask and retouch the accepted ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast, get_args
+
+import numpy as np
+import torch
+
+from ..errors import FaceError, PhotoError, RecordError
+from ..faces.base import Face, FaceEngine, Gender
+from ..images import from_pixels
+from ..names import checked_name
+from ..person import Person, load_person, quantise, save_person
+from .align import Alignment, align
+from .background import Background, with_background
+from .captions import caption_of, describe
+from .folder import MAX_PHOTOS
+from .headmask import head_mask
+from .judge import Judged, judge
+from .look import Photos, Seen, look
+from .retouch import retouched
+from .verdict import Verdict
+
+SIZES = ("512", "1024")
+_LISTED = 12  # reasons that an error message spells out
+
+
+@dataclass(frozen=True)
+class IntakeOptions:
+    """name: of the person. size: pixels of the crops. retouch: 0..1. gender, age, caption: None or "" to judge by the photos."""
+
+    name: str = "person"
+    size: int = 512
+    background: Background = "white"
+    retouch: float = 0.2
+    gender: Gender | None = None
+    age: float | None = None
+    caption: str = ""
+
+
+def options_of(
+    name: str, size: str, background: str, retouch: float, gender: str, age: int, caption: str
+) -> IntakeOptions:
+    """The options as the node's widgets spell them. Raises PhotoError for a choice that does not exist."""
+    for what, value, choices in (
+        ("size", size, SIZES),
+        ("background", background, get_args(Background)),
+        ("gender", gender, ("auto", *get_args(Gender))),
+    ):
+        if value not in choices:
+            raise PhotoError(f"{value!r} is no choice for {what}", f"Choose one of: {', '.join(choices)}")
+    return IntakeOptions(
+        name=name,
+        size=int(size),
+        background=cast(Background, background),
+        retouch=min(max(float(retouch), 0.0), 1.0),
+        gender=None if gender == "auto" else cast(Gender, gender),
+        age=age or None,
+        caption=caption,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Intake:
+    """person: of the accepted photos.  verdicts: of all, in their order.
+
+    crops: for each accepted photo its place in verdicts, the crop as cut, and its mask, for the report.
+    seen: what each photo showed.
+    """
+
+    person: Person
+    verdicts: list[Verdict]
+    crops: dict[int, tuple[Alignment, np.ndarray]] = field(repr=False)
+    seen: list[Seen] = field(repr=False)
+
+    def as_json(self) -> str:
+        """The verdicts and what was made of the person, for API clients."""
+        attributes = self.person.attributes
+        about = {
+            "person": self.person.name,
+            "accepted": self.person.count,
+            "caption": self.person.caption,
+            "gender": attributes.gender,
+            "age": attributes.age,
+            "photos": [verdict.as_dict() for verdict in self.verdicts],
+        }
+        return json.dumps(about, ensure_ascii=False, indent=1)
+
+
+def take_in(
+    photos: Photos,
+    names: Sequence[str],
+    engine: FaceEngine,
+    options: IntakeOptions,
+    reference: np.ndarray | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Intake:
+    """The way of photos to a Person.
+
+    names: for the verdicts; missing ones are numbered. reference: uint8 RGB picture of the person alone.
+    progress: called with (done, total); may raise to cancel.
+    Raises PhotoError when no photo can be used, with every photo's reason; FaceError when the reference shows no face.
+    """
+    name = checked_name(options.name, "person name")
+    if not 1 <= len(photos) <= MAX_PHOTOS:
+        raise PhotoError(f"{len(photos)} photos were given", f"Give 1 to {MAX_PHOTOS}")
+    names = [*names, *(f"photo {i + 1}" for i in range(len(names), len(photos)))][: len(photos)]
+    guide = _reference_face(reference, engine) if reference is not None else None
+    seen = []
+    for done, photo in enumerate(photos):
+        progress(done, 2 * len(photos))
+        seen.append(look(photo, engine))
+    judged = judge(seen, names, options.size, engine.embedder, guide)
+    accepted = [i for i, j in enumerate(judged) if j.verdict.accepted]
+    if not accepted:
+        raise _nothing_usable([j.verdict for j in judged])
+    crops, images = {}, []
+    for done, place in enumerate(accepted):
+        progress(len(photos) + done * len(photos) // len(accepted), 2 * len(photos))
+        aligned, mask, image = _crop(photos[place], seen[place], judged[place], options)
+        crops[place] = (aligned, mask)
+        images.append(image)
+    progress(2 * len(photos), 2 * len(photos))
+    masks = [crops[place][1] for place in accepted]
+    person = _person(name, [judged[i] for i in accepted], images, masks, engine.embedder, options)
+    return Intake(person, [j.verdict for j in judged], crops, seen)
+
+
+def save_new(person: Person, path: Path) -> Person:
+    """Save the person; the LoRA of an older file stays with it when nothing that was trained on has changed."""
+    if path.is_file():
+        try:
+            older = load_person(path)
+        except RecordError:  # damaged, or written by another version: it is being replaced
+            older = None
+        if older is not None and older.hash == person.hash and older.lora:
+            person = person.with_lora(older.lora)
+    save_person(person, path)
+    return person
+
+
+def _crop(
+    photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions
+) -> tuple[Alignment, np.ndarray, np.ndarray]:
+    """The crop as cut, the head's mask, and the finished picture [S, S, 3]."""
+    if judged.face is None:
+        raise ValueError("an accepted photo has a face")
+    upright = np.ascontiguousarray(np.rot90(photo, seen.turns))
+    aligned = align(upright, judged.face, options.size)
+    mask = head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
+    smooth = retouched(aligned.image, aligned.mesh, options.retouch)
+    return aligned, mask, with_background(smooth, mask, options.background)
+
+
+def _person(
+    name: str,
+    judged: Sequence[Judged],
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    embedder: str,
+    options: IntakeOptions,
+) -> Person:
+    faces = [j.face for j in judged if j.face is not None]
+    verdicts = [j.verdict for j in judged]
+    quality = [v.numbers.quality if v.numbers else 0.0 for v in verdicts]
+    attributes = describe(faces, quality, options.gender, options.age)
+    return Person(
+        name=name,
+        images=from_pixels(*images),
+        masks=quantise(torch.from_numpy(np.stack(masks))),
+        embeddings=torch.from_numpy(np.stack([f.embedding for f in faces if f.embedding is not None])).float(),
+        embedder=embedder,
+        quality=torch.tensor(quality, dtype=torch.float32),
+        poses=torch.tensor([(f.yaw, f.pitch, f.roll) for f in faces], dtype=torch.float32),
+        attributes=attributes,
+        caption=caption_of(attributes, options.caption),
+        best=next(i for i, v in enumerate(verdicts) if v.best),
+        photo_names=tuple(v.name for v in verdicts),
+    )
+
+
+def _reference_face(reference: np.ndarray, engine: FaceEngine) -> Face:
+    faces = look(reference, engine).faces
+    if not faces:
+        raise FaceError("the reference picture shows no face", "Connect a clear picture of the person's face")
+    if len(faces) > 1 and faces[0].area < 1.5 * faces[1].area:
+        raise FaceError(f"the reference picture shows {len(faces)} people", "Connect a picture of the person alone")
+    return faces[0]
+
+
+def _nothing_usable(verdicts: Sequence[Verdict]) -> PhotoError:
+    many = len(verdicts)
+    lines = [f"photo {v.index} of {many} ({v.name}): {v.text}" for v in verdicts[:_LISTED]]
+    if many > _LISTED:
+        lines.append(f"and {many - _LISTED} more")
+    if many == 1:
+        return PhotoError(lines[0].rstrip("."))
+    listed = "\n".join(lines)
+    return PhotoError(f"none of the {many} photos can be used:\n{listed.rstrip('.')}")

@@ -1,0 +1,182 @@
+"""From what was seen in all photos to a verdict for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..faces.base import Face, distance
+from .align import BOX_RATIO, FACE_SHARE
+from .choose import choose_faces, limit_of
+from .consistency import consistency_of, duplicates, outliers, typical_distances
+from .look import SMALLEST_SIDE, Seen
+from .verdict import Numbers, Rejection, Verdict
+
+MOST_PHOTOS = 15  # FaceChain trains with the best 15
+# Below the first a photo is rejected, below the second it is accepted with a remark.
+SHARPNESS = (0.2, 0.45)
+FACE_PX = (40, 0)
+FRONTAL = (0.15, 0.45)
+EXPOSURE = (0.12, 0.45)
+CONFIDENCE = (0.6, 0.75)
+_SHARP = 0.45  # engine's sharpness of a face in perfect focus
+_TURN_LIMIT = 75.0  # degrees of yaw or pitch at which "frontal" reaches 0
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A verdict, and the face it speaks of (None where none could be chosen)."""
+
+    verdict: Verdict
+    face: Face | None
+
+
+def judge(
+    seen: Sequence[Seen], names: Sequence[str], size: int, embedder: str, reference: Face | None = None
+) -> list[Judged]:
+    """Verdicts in the order of the photos. size: pixels of the crops that will be made."""
+    picks = choose_faces([photo.faces for photo in seen], reference, embedder)
+    judged = [_one(i, names[i], photo, pick, size) for i, (photo, pick) in enumerate(zip(seen, picks, strict=True))]
+    judged = _same_person(judged, embedder, reference)
+    judged = _note_duplicates(judged, seen)
+    return _best_only(judged)
+
+
+def numbers_of(face: Face, exposure: float, size: int) -> Numbers:
+    longer = max(face.width, face.height)
+    wanted = size * FACE_SHARE / BOX_RATIO
+    turned = np.hypot(face.yaw, face.pitch) / _TURN_LIMIT
+    return Numbers(
+        face_px=round(longer),
+        size=float(np.clip(longer / wanted, 0, 1)),
+        sharpness=float(np.clip(face.sharpness / _SHARP, 0, 1)),
+        frontal=float(np.clip(1 - turned**1.5, 0, 1)),
+        exposure=exposure,
+        confidence=float(np.clip(face.score, 0, 1)),
+    )
+
+
+def _one(index: int, name: str, photo: Seen, pick: tuple[int, str] | Rejection, size: int) -> Judged:
+    shared = {"index": index + 1, "name": name, "faces": len(photo.faces), "turned": photo.turns * 90}
+    if min(photo.shape) < SMALLEST_SIDE:
+        reason = f"the picture has only {photo.shape[1]} x {photo.shape[0]} pixels"
+        return Judged(
+            Verdict(status="rejected", reason=reason, remedy="Use the photo itself, not its icon", **shared), None
+        )
+    if isinstance(pick, Rejection):
+        return Judged(Verdict(status="rejected", reason=pick.reason, remedy=pick.remedy, **shared), None)
+    place, how = pick
+    face = photo.faces[place]
+    numbers = numbers_of(face, photo.exposures[place], size)
+    bad = _unusable(numbers)
+    if bad:
+        verdict = Verdict(status="rejected", reason=bad.reason, remedy=bad.remedy, numbers=numbers, **shared)
+        return Judged(verdict, face)
+    notes = _remarks(numbers)
+    if how:
+        notes.insert(0, how)
+    if photo.turns:
+        notes.append("it was turned upright")
+    return Judged(Verdict(status="accepted", reason="accepted", notes=tuple(notes), numbers=numbers, **shared), face)
+
+
+def _unusable(n: Numbers) -> Rejection | None:
+    if n.face_px < FACE_PX[0]:
+        return Rejection(f"the face is only {n.face_px} pixels large", f"It needs {FACE_PX[0]} at least: come closer")
+    if n.confidence < CONFIDENCE[0]:
+        return Rejection("the face is hidden or hard to make out", "Nothing should cover eyes, nose and mouth")
+    if n.sharpness < SHARPNESS[0]:
+        return Rejection(f"the face is blurred (sharpness {n.sharpness:.2f})", "Use a photo in focus, held still")
+    if n.exposure < EXPOSURE[0]:
+        return Rejection("the face is burnt out, black or without contrast", "Use even daylight from the front")
+    if n.frontal < FRONTAL[0]:
+        return Rejection("the face is turned too far away", "Use photos that show both eyes")
+    return None
+
+
+def _remarks(n: Numbers) -> list[str]:
+    found = []
+    if n.size < 0.67:
+        found.append(f"the face is small ({n.face_px} pixels) and had to be enlarged {1 / n.size:.1f} times")
+    if n.sharpness < SHARPNESS[1]:
+        found.append("a little soft")
+    if n.exposure < EXPOSURE[1]:
+        found.append("harsh or poor light on the face")
+    if n.frontal < FRONTAL[1]:
+        found.append("seen from the side")
+    if n.confidence < CONFIDENCE[1]:
+        found.append("the face is partly hidden")
+    return found
+
+
+def _same_person(judged: list[Judged], embedder: str, reference: Face | None) -> list[Judged]:
+    """Fill in consistency; reject those who are somebody else."""
+    places = [i for i, j in enumerate(judged) if j.face is not None]
+    vectors = np.stack([_vector(judged[i]) for i in places]) if places else np.zeros((0, 1), np.float32)
+    result = list(judged)
+    good = [k for k, i in enumerate(places) if judged[i].verdict.accepted]
+    out = {places[good[k]] for k in outliers(vectors[good], embedder)} if reference is None else set()
+    inside = [k for k in good if places[k] not in out]
+    for k, i in enumerate(places):
+        away = _distance_to_person(k, vectors, inside, reference)
+        if away is None:
+            continue
+        verdict = judged[i].verdict
+        assert verdict.numbers is not None
+        verdict = replace(verdict, numbers=replace(verdict.numbers, consistency=consistency_of(away, embedder)))
+        if i in out:
+            reason = f"this seems to be another person (distance {away:.2f} to the other photos)"
+            remedy = "Use photos of one person, or connect 'reference' if this is the right one"
+            verdict = replace(verdict, status="rejected", reason=reason, remedy=remedy, notes=())
+        elif len(inside) == 2 and verdict.accepted and reference is None and away > limit_of(embedder):
+            note = f"the two photos may show two people (distance {away:.2f})"
+            verdict = replace(verdict, notes=(*verdict.notes, note))
+        result[i] = replace(judged[i], verdict=verdict)
+    return result
+
+
+def _distance_to_person(k: int, vectors: np.ndarray, inside: list[int], reference: Face | None) -> float | None:
+    if reference is not None and reference.embedding is not None:
+        return distance(vectors[k], reference.embedding)
+    others = [i for i in inside if i != k]
+    if not others:
+        return None
+    return float(typical_distances(np.concatenate([vectors[[k]], vectors[others]]))[0])
+
+
+def _note_duplicates(judged: list[Judged], seen: Sequence[Seen]) -> list[Judged]:
+    places = [i for i, j in enumerate(judged) if j.verdict.accepted]
+    result = list(judged)
+    for later, earlier in duplicates([seen[i].signature for i in places]).items():
+        note = f"nearly the same picture as photo {places[earlier] + 1}: another one would teach more"
+        verdict = judged[places[later]].verdict
+        result[places[later]] = replace(judged[places[later]], verdict=replace(verdict, notes=(*verdict.notes, note)))
+    return result
+
+
+def _best_only(judged: list[Judged]) -> list[Judged]:
+    """Mark the best photo; beyond MOST_PHOTOS the lesser ones, near-duplicates first, are spare."""
+
+    def merit(place: int) -> tuple[bool, float]:
+        verdict = judged[place].verdict
+        assert verdict.numbers is not None
+        return not any(note.startswith("nearly the same") for note in verdict.notes), verdict.numbers.rank
+
+    order = sorted((i for i, j in enumerate(judged) if j.verdict.accepted), key=merit, reverse=True)
+    result = list(judged)
+    for rank, place in enumerate(order):
+        verdict = judged[place].verdict
+        if rank == 0:
+            verdict = replace(verdict, best=True)
+        elif rank >= MOST_PHOTOS:
+            verdict = replace(verdict, status="spare", reason=f"usable, but {MOST_PHOTOS} better photos are enough")
+        result[place] = replace(judged[place], verdict=verdict)
+    return result
+
+
+def _vector(judged: Judged) -> np.ndarray:
+    if judged.face is None or judged.face.embedding is None:
+        raise ValueError("judging photos needs embeddings")
+    return judged.face.embedding

@@ -1,0 +1,181 @@
+"""The report: one card a photo, with its picture, its numbers, its verdict and the reason."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..sheets import BAD, FAIR, GOOD
+from .intake import Intake
+from .look import Seen
+from .verdict import Verdict
+
+_PAPER, _CARD, _INK, _FAINT, _TRACK = (243, 244, 246), (255, 255, 255), (31, 35, 40), (110, 118, 129), (228, 231, 235)
+_CARD_SIZE = (600, 224)
+_PICTURE = 192
+_GAP = 16
+_LONGEST = 6000  # pixels; longer sheets of many photos are drawn smaller
+_BADGES = {"accepted": ("ACCEPTED", GOOD), "rejected": ("REJECTED", BAD), "spare": ("NOT NEEDED", FAIR)}
+_LABELS = {
+    "sharpness": "Sharp",
+    "size": "Face size",
+    "frontal": "Frontal",
+    "exposure": "Light",
+    "confidence": "Landmarks",
+    "consistency": "Likeness",
+}
+# Fonts with Chinese, Japanese and Korean, by the names systems give them; used for names alone, where found.
+_WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
+
+
+def report_sheet(intake: Intake) -> np.ndarray:
+    """uint8 RGB [H, W, 3]."""
+    count = len(intake.verdicts)
+    columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
+    rows = math.ceil(count / columns)
+    width = columns * (_CARD_SIZE[0] + _GAP) + _GAP
+    height = 92 + rows * (_CARD_SIZE[1] + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    _draw_head(sheet, intake)
+    for place, verdict in enumerate(intake.verdicts):
+        row, column = divmod(place, columns)
+        card = _card(verdict, _picture(intake, place))
+        sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), 92 + row * (_CARD_SIZE[1] + _GAP)))
+    scale = min(1.0, _LONGEST / max(sheet.size))
+    if scale < 1:
+        sheet = sheet.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
+    return np.asarray(sheet)
+
+
+def _draw_head(sheet: Image.Image, intake: Intake) -> None:
+    person, pen = intake.person, ImageDraw.Draw(sheet)
+    _write(pen, (_GAP, 18), person.name, 28, _INK, sheet.width // 2)
+    age = f"about {person.attributes.age:.0f} years"
+    text = f"{person.count} of {len(intake.verdicts)} photos accepted   |   {person.attributes.gender}, {age}   |   {person.caption}"
+    _write(pen, (_GAP, 57), text, 16, _FAINT, sheet.width - 2 * _GAP)
+
+
+def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:
+    card = Image.new("RGB", _CARD_SIZE, _PAPER)
+    pen = ImageDraw.Draw(card)
+    word, colour = _BADGES[verdict.status]
+    pen.rounded_rectangle((0, 0, _CARD_SIZE[0] - 1, _CARD_SIZE[1] - 1), 10, fill=_CARD, outline=_TRACK)
+    pen.rounded_rectangle((0, 0, 6, _CARD_SIZE[1] - 1), 3, fill=colour)
+    card.paste(picture, (_GAP + (_PICTURE - picture.width) // 2, _GAP + (_PICTURE - picture.height) // 2))
+    left = _PICTURE + 2 * _GAP
+    right = _CARD_SIZE[0] - _GAP
+    edge = _badge(pen, right, 14, word, colour)
+    if verdict.best:
+        edge = _badge(pen, edge - 6, 14, "BEST", _INK)
+    _write(pen, (left, 15), f"{verdict.index}  {verdict.name}", 17, _INK, edge - 8 - left)
+    top = 44
+    if verdict.numbers is not None:
+        _bars(pen, verdict, (left, top))
+        top += 76
+    text = verdict.text.removeprefix("Accepted. ") if verdict.notes else verdict.text
+    for line in _wrapped(text, 15, right - left, max_lines=(_CARD_SIZE[1] - top - 10) // 20):
+        _write(pen, (left, top), line, 15, _INK, right - left)
+        top += 20
+    return card
+
+
+def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> None:
+    numbers = verdict.numbers
+    if numbers is None:
+        return
+    for place, (key, label) in enumerate(_LABELS.items()):
+        value = getattr(numbers, key)
+        row, column = place % 3, place // 3
+        x, y = at[0] + column * 182, at[1] + row * 24
+        _write(pen, (x, y), label, 14, _FAINT, 76)
+        if value is None:
+            _write(pen, (x + 74, y), "one photo alone", 13, _FAINT, 110)
+            continue
+        colour = GOOD if value >= 0.6 else FAIR if value >= 0.3 else BAD
+        pen.rounded_rectangle((x + 74, y + 4, x + 128, y + 12), 4, fill=_TRACK)
+        pen.rounded_rectangle((x + 74, y + 4, x + 74 + max(8, round(54 * value)), y + 12), 4, fill=colour)
+        shown = f"{numbers.face_px} px" if key == "size" else f"{value:.2f}"
+        _write(pen, (x + 134, y), shown, 13, _INK, 46)
+
+
+def _picture(intake: Intake, place: int) -> Image.Image:
+    """The crop with the head's outline, or the whole photo with its faces framed."""
+    found = intake.crops.get(place)
+    if found is None:
+        return _framed(intake.seen[place], GOOD if intake.verdicts[place].status == "spare" else BAD)
+    aligned, mask = found
+    crop = Image.fromarray(aligned.image).resize((_PICTURE, _PICTURE), Image.Resampling.LANCZOS)
+    small = Image.fromarray((mask * 255).astype(np.uint8)).resize((_PICTURE, _PICTURE), Image.Resampling.LANCZOS)
+    head = np.asarray(small) > 127
+    # What is taken away is shown faintly; a line runs along the border.
+    inner = head[1:-1, 1:-1] & head[:-2, 1:-1] & head[2:, 1:-1] & head[1:-1, :-2] & head[1:-1, 2:]
+    line = head.copy()
+    line[1:-1, 1:-1] &= ~inner
+    pixels = np.asarray(crop).astype(np.float32)
+    pixels = np.where(head[..., None], pixels, pixels * 0.45 + 255 * 0.55)
+    pixels[line] = GOOD
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _framed(seen: Seen, colour: tuple[int, int, int]) -> Image.Image:
+    scale = _PICTURE / max(seen.thumbnail.shape[:2])
+    size = (max(1, round(seen.thumbnail.shape[1] * scale)), max(1, round(seen.thumbnail.shape[0] * scale)))
+    picture = Image.fromarray(seen.thumbnail).resize(size, Image.Resampling.LANCZOS)
+    pen = ImageDraw.Draw(picture)
+    for face in seen.faces:
+        pen.rectangle([float(v) * seen.scale * scale for v in face.box], outline=colour, width=2)
+    return picture
+
+
+def _badge(pen: ImageDraw.ImageDraw, right: int, top: int, word: str, colour: tuple[int, int, int]) -> int:
+    """A pill that ends at right; returns where it begins."""
+    font = _font(12)
+    width = round(pen.textlength(word, font)) + 18
+    pen.rounded_rectangle((right - width, top, right, top + 20), 10, fill=colour)
+    pen.text((right - width / 2, top + 10), word, fill="white", font=font, anchor="mm")
+    return right - width
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
+) -> None:
+    """One line, cut with dots where it is longer than room pixels."""
+    font = _font(size) if text.isascii() else _wide_font(size)
+    text = " ".join(text.split())
+    if pen.textlength(text, font) > room:
+        while text and pen.textlength(text + "...", font) > room:
+            text = text[:-1]
+        text += "..."
+    pen.text(at, text, fill=colour, font=font)
+
+
+def _wrapped(text: str, size: int, room: int, max_lines: int) -> Sequence[str]:
+    font = _font(size) if text.isascii() else _wide_font(size)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines if len(lines) <= max_lines else [*lines[: max_lines - 1], f"{lines[max_lines - 1]} ..."]
+
+
+@functools.lru_cache(maxsize=16)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+@functools.lru_cache(maxsize=16)
+def _wide_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font for any script where the system has one; the default draws boxes for what it lacks."""
+    for name in _WIDE_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:  # not on this system
+            continue
+    return _font(size)
