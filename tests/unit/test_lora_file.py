@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,9 @@ class TinyModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.diffusion_model, self.model_sampling = nn.Module(), nn.Module()
-        attention = nn.Module()
-        attention.to_q = nn.Linear(4, 4)
-        self.diffusion_model.block = nn.Module()
-        self.diffusion_model.block.attn1 = attention
+        attention = nn.ModuleDict({"to_q": nn.Linear(4, 4)})
+        self.diffusion_model: Any = nn.ModuleDict({"block": nn.ModuleDict({"attn1": attention})})
+        self.model_sampling: Any = nn.Module()
         self.model_sampling.percent_to_sigma = lambda percent: (1 - percent) * 2
         self.model_sampling.noise_scaling = lambda sigma, noise, clean, _: clean + sigma.view(-1, 1, 1, 1) * noise
         self.model_sampling.calculate_denoised = lambda sigma, out, noisy: noisy - out * sigma.view(-1, 1, 1, 1)
@@ -65,7 +64,7 @@ class TinyModel(nn.Module):
         return latents
 
     def apply_model(self, x: torch.Tensor, sigma: torch.Tensor, transformer_options: dict[str, Any]) -> torch.Tensor:
-        out = self.diffusion_model.block.attn1.to_q(x.movedim(1, -1)).movedim(-1, 1)
+        out = self.diffusion_model["block"]["attn1"]["to_q"](x.movedim(1, -1)).movedim(-1, 1)
         return x - out * sigma.view(-1, 1, 1, 1)
 
 
@@ -73,9 +72,9 @@ class TinyHost:
     base = BASE
     device = torch.device("cpu")
     dtype = torch.float32
-    layer_names = {LAYER: NAME}
 
     def __init__(self, folder: Path) -> None:
+        self.layer_names: Mapping[str, str] = {LAYER: NAME}
         self.folder, self.loads, self.freed, self.cancel = folder, 0, 0, False
         with torch.inference_mode():
             self.model = TinyModel().requires_grad_(False)

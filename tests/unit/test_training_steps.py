@@ -61,6 +61,7 @@ class Sampling(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
+        self.scale: torch.Tensor
         self.register_buffer("scale", torch.tensor(3.0))
 
     def percent_to_sigma(self, percent: float) -> torch.Tensor:
@@ -96,17 +97,17 @@ class Model(nn.Module):
         return self.model_sampling.calculate_denoised(sigma, output.float(), x)
 
 
-def make_model(kind: str = "eps") -> Model:
+def make_model(kind: str = "eps") -> Any:  # for pyright, every part of a module may be a tensor
     torch.manual_seed(0)
     with torch.inference_mode():  # as ComfyUI loads its models
         return Model(kind).requires_grad_(False)
 
 
-def names_of(model: nn.Module) -> dict[str, str]:
+def names_of(model: Any) -> dict[str, str]:
     return {path: "lora_unet_" + path.replace(".", "_") for path, _ in model.diffusion_model.named_modules()}
 
 
-def make_trainee(model: Model, config: TrainConfig, on_block: Callable[[], None] = lambda: None) -> Trainee:
+def make_trainee(model: Any, config: TrainConfig, on_block: Callable[[], None] = lambda: None) -> Trainee:
     view = trainable_view(model, torch.float32)
     adapters = add_adapters(view.diffusion_model, config, names_of(model))
     watch_blocks(view.diffusion_model, on_block, config.checkpointing)
