@@ -55,6 +55,8 @@ def contact_sheet(
     head = line_height + 2 * _GAP if title else _GAP
     rows = math.ceil(len(tiles) / columns)
     width = columns * cell_w + _GAP
+    if title:  # a sheet of one or two pictures is made wide enough for its title
+        width = max(width, min(int(big.getlength(title)) + 2 * _GAP + 1, 5 * side))
     height = head + rows * cell_h + (line_height + _GAP if left_out else 0)
     sheet = Image.new("RGB", (width, max(height, head)), _PAPER)
     draw = ImageDraw.Draw(sheet)

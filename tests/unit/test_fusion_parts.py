@@ -1,0 +1,143 @@
+"""The parts of the fusion on meshes made by hand: surface, drawing, shape, light."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facechain.fusion.grain import with_grain_of
+from facechain.fusion.light import relit, skin_light
+from facechain.fusion.masks import mouth_gap, open_mouth, ring_mask, smooth_step
+from facechain.fusion.raster import normals, rasterise
+from facechain.fusion.sampling import blurred, resized, sample
+from facechain.fusion.shape import mixed_shape, similarity_fit
+from facechain.fusion.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE, atlas, surface
+
+
+def placed(scale: float = 100.0, turn: float = 0.0, x: float = 80.0, y: float = 90.0) -> np.ndarray:
+    """The canonical face, turned about the vertical axis by degrees, in pixels."""
+    angle = np.radians(turn)
+    turned = surface().points @ np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    return turned * scale + [x, y, 0]
+
+
+def test_surface_is_whole_and_symmetric() -> None:
+    face = surface()
+    assert face.points.shape == (468, 3) and len(np.unique(face.triangles)) == 468
+    assert (face.mirror[face.mirror] == np.arange(468)).all()
+    assert [int(face.mirror[i]) for i in (33, 61, 10)] == [263, 291, 10]
+    edges = np.sort(face.triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    assert np.unique(edges, axis=0, return_counts=True)[1].max() == 2  # no edge belongs to three triangles
+
+
+def test_rasterised_values_are_interpolated() -> None:
+    mesh = placed()
+    coverage = rasterise(mesh, (180, 160))
+    places = coverage.values(mesh[:, :2])
+    rows, columns = np.nonzero(coverage.inside)
+    assert len(rows) > 6000
+    np.testing.assert_allclose(places[rows, columns], np.stack([columns, rows], 1), atol=0.02)
+    assert not coverage.inside[:, :20].any()
+
+
+def test_near_parts_hide_far_ones() -> None:
+    mesh = placed(turn=50)
+    depth = rasterise(mesh, (180, 160)).values(mesh[:, 2:])
+    nose = np.round(mesh[1, :2]).astype(int)
+    assert abs(depth[nose[1], nose[0], 0] - mesh[1, 2]) < 6
+
+
+def test_a_face_partly_outside_the_picture() -> None:
+    coverage = rasterise(placed(x=0, y=0), (60, 50))
+    assert coverage.inside[0, 0] and coverage.inside.shape == (60, 50)
+    assert not rasterise(placed(x=-500), (60, 50)).inside.any()
+
+
+def test_normals_tell_which_way_the_surface_looks() -> None:
+    frontal, turned = normals(placed()), normals(placed(turn=60))
+    assert frontal[151] > 0.8 and frontal.mean() > 0.5
+    halves = sorted(float(turned[list(ring)].mean()) for ring in (RIGHT_EYE, LEFT_EYE))
+    assert halves[0] < halves[1] - 0.3
+
+
+def test_similarity_fit_undoes_a_similarity() -> None:
+    target = placed(scale=80, turn=20, x=50, y=60)
+    fitted = similarity_fit(placed(scale=130, turn=-15), target, np.arange(468))
+    np.testing.assert_allclose(fitted, target, atol=1e-6)
+
+
+def test_shape_takes_proportions_and_leaves_the_expression() -> None:
+    target, source = placed(), placed(scale=140, turn=10)
+    target[list(INNER_LIPS)[:10], 1] += 8  # the target's mouth is open
+    wide = source.copy()
+    middle = source[:, 0].mean()
+    wide[:, 0] = middle + (wide[:, 0] - middle) * 1.3  # the person's face is broad
+    mixed = mixed_shape(target, wide, 1.0)
+    assert abs(mouth_gap(mixed) - mouth_gap(target)) < 0.02
+    assert np.ptp(mixed[:, 0]) > 1.05 * np.ptp(target[:, 0])
+    np.testing.assert_array_equal(mixed_shape(target, wide, 0.0), target)
+    np.testing.assert_allclose(mixed_shape(target, target, 1.0), target, atol=0.6)
+
+
+def test_atlas_masks_lie_where_they_should() -> None:
+    masks = atlas()
+    assert masks.face.shape == masks.skin.shape == (256, 256)
+    assert float((masks.skin * masks.drawn).sum()) < 0.1 * float(masks.drawn.sum())
+    np.testing.assert_allclose(masks.features, masks.features[:, ::-1], atol=0.35)
+    assert masks.face[0].max() == 0 and masks.face[-1].max() == 0
+    assert masks.forehead[5, 128] == 1 and masks.forehead[128, 128] == 0
+
+
+def test_light_sees_through_hair_over_the_skin() -> None:
+    skin = np.ones((100, 100), np.float32)
+    face = np.full((100, 100, 3), [0.8, 0.6, 0.5], np.float32)
+    face[:, 40:46] = 0.08  # a strand
+    found = skin_light(face, skin, 80)
+    assert found.covered[:, 42:44].min() > 0.9 and found.covered[:, 70:].max() < 0.1
+    np.testing.assert_allclose(found.light[50, 43], [0.82, 0.62, 0.52], atol=0.08)
+
+
+def test_relit_takes_over_shading_and_colour() -> None:
+    skin = np.ones((100, 100), np.float32)
+    ramp = np.linspace(0.3, 0.9, 100, dtype=np.float32)[None, :, None]
+    target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
+    source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
+    lights = [skin_light(p, skin, 80) for p in (source, target)]
+    new = relit(source, lights[0], lights[1], skin, np.ones(3))
+    np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
+
+
+def test_grain_is_restored_and_crispness_kept_in_bounds() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.03, (120, 120, 1)).astype(np.float32)
+    smooth, everywhere = np.full((120, 120, 3), 0.5, np.float32), np.ones((120, 120), np.float32)
+    grained = with_grain_of(smooth + noise, smooth, everywhere, everywhere)
+    assert float(grained.std()) == pytest.approx(float((smooth + noise - blurred(smooth + noise, 0.8)).std()), rel=0.3)
+    calm = with_grain_of(smooth, smooth + noise, everywhere, everywhere)
+    assert float(calm.std()) < 0.5 * float(noise.std())
+
+
+def test_sampling() -> None:
+    picture = np.arange(12, dtype=np.float32).reshape(3, 4, 1)
+    rows, columns = np.mgrid[0:3, 0:4].astype(np.float32)
+    np.testing.assert_allclose(sample(picture, np.stack([columns, rows], -1)), picture, atol=1e-4)
+    assert resized(picture, (6, 8)).shape == (6, 8, 1)
+    assert blurred(picture[..., 0], 2.0).shape == (3, 4)
+    big = np.zeros((200, 200), np.float32)
+    big[100, 100] = 1
+    assert float(blurred(big, 12).sum()) == pytest.approx(1, abs=0.02)
+
+
+def test_masks() -> None:
+    square = np.array([[10, 10], [30, 10], [30, 30], [10, 30]], float)
+    mask = ring_mask(square, (40, 40), 0.0)
+    assert mask[20, 20] == 1 and mask[5, 5] == 0 and abs(float(mask.sum()) - 400) < 45
+    closed = placed()
+    closed[[13, 14], 1] = closed[13, 1]
+    assert open_mouth(closed, (180, 160), 100) is None
+    opened = placed()
+    opened[14, 1] += 10
+    assert open_mouth(opened, (180, 160), 100) is not None
+    assert list(smooth_step(np.array([0.0, 0.5, 1.0]), 0.2, 0.8)) == [0, pytest.approx(0.5), 1]
