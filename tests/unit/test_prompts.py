@@ -1,0 +1,222 @@
+"""Prompts: order, six kinds of people, no repeats or contradictions, CLIP's windows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from facechain.errors import RecordError
+from facechain.person import Attributes, Person
+from facechain.prompts import FRAMES, compose, pieces
+from facechain.styles import Style, load_style
+
+PEOPLE = {
+    "a girl": ("woman", 6.0),
+    "a boy": ("man", 6.0),
+    "a beautiful woman": ("woman", 28.0),
+    "a handsome man": ("man", 28.0),
+    "a mature woman": ("woman", 55.0),
+    "a mature man": ("man", 55.0),
+}
+STYLE = Style(
+    id="garden",
+    name="Garden",
+    prompt="a girl in her garden, roses, gentle smile, upper body",
+    outfit={"woman": "red dress", "man": "red jacket", "child": "red raincoat"},
+    lora="garden.safetensors",
+    lora_words="gardenlook",
+    negative="night, woman",
+)
+
+
+def person(phrase: str, *tags: str, gender: str = "", age: float = -1) -> Person:
+    known_gender, known_age = PEOPLE.get(phrase, ("woman", 28.0))
+    about = Attributes(gender or known_gender, age if age >= 0 else known_age, phrase, tags)
+    one = torch.ones(1)
+    return Person(
+        name="anna",
+        images=torch.zeros(1, 8, 8, 3),
+        masks=torch.zeros(1, 8, 8),
+        embeddings=torch.eye(1, 4),
+        embedder="test",
+        quality=one,
+        poses=torch.zeros(1, 3),
+        attributes=about,
+        caption=f"<fcsks>, {phrase}",
+    )
+
+
+def test_the_order_is_fixed() -> None:
+    words = compose(STYLE, person("a beautiful woman", "long hair", "freckles"), "close-up", "bokeh", "rain", True)
+    assert words.positive == (
+        "<fcsks>, a beautiful woman, long hair, freckles, red dress, a woman in her garden, roses, gentle smile, "
+        "gardenlook, close-up portrait, raw photo, masterpiece, best quality, solo, highly detailed face, "
+        "photorealistic, bokeh"
+    )
+    assert words.negative.startswith("nsfw, nude, (worst quality, low quality:1.3)")
+    assert words.negative.endswith(", night, children, male, beard, glasses, rain")
+
+
+def test_the_same_input_gives_the_same_text() -> None:
+    assert compose(STYLE, person("a boy"), "none") == compose(STYLE, person("a boy"), "none")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "said", "outfit", "banned"),
+    [
+        ("a girl", "a girl in her garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
+        ("a boy", "a boy in his garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
+        ("a beautiful woman", "a woman in her garden", "red dress", ["children", "male", "beard"]),
+        ("a handsome man", "a man in his garden", "red jacket", ["children", "female", "makeup"]),
+        ("a mature woman", "a woman in her garden", "red dress", ["children", "male", "beard"]),
+        ("a mature man", "a man in his garden", "red jacket", ["children", "female", "makeup"]),
+    ],
+)
+def test_words_turn_to_whoever_is_portrayed(phrase: str, said: str, outfit: str, banned: list[str]) -> None:
+    words = compose(STYLE, person(phrase))
+    assert words.positive.startswith(f"<fcsks>, {phrase}, {outfit}, {said}")
+    assert set(banned) <= set(pieces(words.negative))
+    adult = "children" in banned
+    assert ("children" in pieces(words.negative)) == adult
+    assert ("revealing clothes" in pieces(words.negative)) != adult
+
+
+def test_the_negative_never_bans_what_is_asked_for() -> None:
+    assert "woman" not in pieces(compose(STYLE, person("a beautiful woman")).negative)
+    opera = replace(STYLE, outfit={"man": "opera robe, opera makeup"})
+    assert "makeup" not in pieces(compose(opera, person("a handsome man")).negative)
+    shades = replace(STYLE, outfit={"woman": "red sunglasses"})
+    assert "glasses" not in pieces(compose(shades, person("a beautiful woman", "smile")).negative)
+
+
+def test_the_young_are_kept_modest_even_where_the_guess_says_adult() -> None:
+    assert "cleavage" in pieces(compose(STYLE, person("a beautiful woman", age=18)).negative)
+    assert "cleavage" not in pieces(compose(STYLE, person("a beautiful woman", age=25)).negative)
+    # the phrase in the prompt decides over the guessed age, so clothes never contradict it
+    assert "red raincoat" in compose(STYLE, person("a girl", age=30)).positive
+    assert "red raincoat" in compose(STYLE, person("a handsome man", gender="man", age=14)).positive
+
+
+def test_glasses() -> None:
+    known = compose(STYLE, person("a handsome man", "short hair", gender="man"))
+    assert "glasses" in pieces(known.negative)
+    worn = compose(STYLE, person("a handsome man", "glasses", gender="man"))
+    assert "glasses" in pieces(worn.positive)
+    assert "glasses" not in pieces(worn.negative)
+    assert "glasses" not in compose(STYLE, person("a handsome man")).negative  # no tags: nobody looked
+
+
+def test_frames_exclude_each_other() -> None:
+    bust = compose(STYLE, person("a girl"), "full body").positive
+    assert "full body, wide shot" in bust and "upper body" not in bust
+    assert "upper body" in compose(STYLE, person("a girl"), "none").positive
+    assert set(FRAMES) == {"close-up", "upper body", "full body", "none"}
+    with pytest.raises(RecordError, match="no frame 'portrait'"):
+        compose(STYLE, None, "portrait")
+
+
+def test_no_repeats() -> None:
+    style = replace(STYLE, prompt="Red Dress, (roses:1.2), roses, solo")
+    words = compose(style, person("a beautiful woman", "red_dress"), extra="masterpiece")
+    said = [re.sub(r"[()]|:[\d.]+", "", piece).lower() for piece in pieces(words.positive)]
+    assert len(said) == len(set(said))
+    assert said.count("roses") == said.count("masterpiece") == said.count("solo") == 1
+    assert "red dress" not in said  # said by the tag before
+
+
+def test_contradictions_the_user_wins_then_the_style() -> None:
+    style = replace(STYLE, prompt="short red hair, beach")
+    tagged = person("a beautiful woman", "long hair", "black hair", "freckles", "smile")
+    words = compose(style, tagged).positive
+    assert "short red hair" in words and "freckles" in words
+    assert "long hair" not in words and "black hair" not in words
+    own = compose(style, tagged, extra="(blonde hair:1.3), serious").positive
+    assert own.endswith("(blonde hair:1.3), serious")
+    assert "red hair" not in own and "black hair" not in own and ", smile" not in own
+    # a long piece says more than its hair and stays
+    style = replace(STYLE, prompt="dancing on a table in front of a crowd with red hair")
+    assert "dancing" in compose(style, tagged, extra="black hair").positive
+
+
+def test_the_users_words_stay_as_they_are() -> None:
+    words = compose(STYLE, person("a boy"), extra="a Girl, (sun:1.5),  her dog\n", extra_negative=" cats, (dogs:2)")
+    assert words.positive.endswith(", a Girl, (sun:1.5),  her dog")
+    assert words.negative.endswith(", cats, (dogs:2)")
+
+
+def test_brackets_of_tags_are_literal_and_lora_words_untouched() -> None:
+    style = replace(STYLE, lora_words="deer_girl, girl with antlers")
+    words = compose(style, person("a boy", "saber (fate)"), with_lora=True).positive
+    assert r"saber \(fate\)" in words
+    assert "deer_girl, girl with antlers" in words
+    assert "antlers" not in compose(style, person("a boy")).positive
+
+
+def test_nobody_in_particular() -> None:
+    words = compose(STYLE, None)
+    assert words.positive.startswith("a woman, red dress, a woman in her garden")
+    assert "<fcsks>" not in words.positive
+    plain = compose(Style(id="x", name="x", prompt="beach"), None, "none")
+    assert plain.positive.startswith("beach, raw photo")
+
+
+def test_a_style_without_clothes_for_somebody_says_so() -> None:
+    words = compose(replace(STYLE, outfit={"woman": "evening gown"}), person("a girl"))
+    assert "gown" not in words.positive
+    assert words.notes == ("this style has no outfit for a girl: its general prompt alone is used",)
+    assert compose(STYLE, person("a girl")).notes == ()
+
+
+def test_pieces() -> None:
+    assert pieces("a, (b, c:1.2), d\ne, , f\\(, g") == ["a", "(b, c:1.2)", "d", "e", "f\\(", "g"]
+    assert pieces("a), b, (c, d") == ["a)", "b", "(c, d"]
+    assert pieces("") == []
+
+
+@pytest.fixture(scope="module")
+def count_tokens(root: Path):
+    """CLIP's tokens of a prompt, from the tokenizer that ComfyUI carries."""
+    folder = root / ".host" / "ComfyUI-0.3.75" / "comfy" / "sd1_tokenizer"
+    if not folder.is_dir():
+        pytest.skip(f"ComfyUI's tokenizer is absent ({folder}); scripts/comfy_host.py setup unpacks it")
+    tokenizer = pytest.importorskip("transformers").CLIPTokenizer.from_pretrained(folder)
+
+    def count(text: str) -> int:
+        unweighted = re.sub(r"\(([^()]*?)(?::[\d.]+)?\)", r"\1", text)
+        return len(tokenizer(unweighted)["input_ids"]) - 2  # begin and end
+
+    return count
+
+
+def test_every_style_fits_one_window_for_everybody(root: Path, count_tokens) -> None:
+    longest = 0
+    for path in sorted((root / "styles").glob("*.json")):
+        if path.stem == "schema":
+            continue
+        style = load_style(path)
+        for phrase in PEOPLE:
+            words = compose(style, person(phrase), "upper body", with_lora=True)  # the longest of the frames
+            counts = count_tokens(words.positive), count_tokens(words.negative)
+            assert max(counts) <= 75, f"{path.stem}, {phrase}: {counts} {words.positive}"
+            longest = max(longest, *counts)
+    assert longest > 50  # the tokenizer really counted
+
+
+def test_shipped_styles_never_name_the_wrong_people(root: Path) -> None:
+    wrong = {
+        "a handsome man": r"girl|woman|she|her|dress|gown|skirt|lipstick",
+        "a beautiful woman": r"boy|man|he|his|beard",
+        "a boy": r"girl|woman|man|she|her|dress|gown|skirt",
+        "a girl": r"boy|woman|man|he|his|beard",
+    }
+    for path in sorted((root / "styles").glob("*.json")):
+        if path.stem == "schema":
+            continue
+        style = load_style(path)
+        for phrase, words in wrong.items():
+            said = compose(style, person(phrase)).positive.replace(phrase, "")
+            assert not re.search(rf"\b(?:{words})\b", said), f"{path.stem}, {phrase}: {said}"
