@@ -12,10 +12,12 @@ MAX_LENGTH = 80  # bytes of UTF-8: room for a hash and a suffix in the 255 bytes
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 # Device names that Windows reserves in every folder, with any extension.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn")
+_JOINERS = "\u200c\u200d"  # Persian and Indic names are spelt with them
 
 
 def checked_name(name: str, what: str = "name") -> str:
-    """The name in one canonical spelling (Unicode NFC, trimmed), safe as one path component.
+    """The name in one canonical spelling (Unicode NFKC, trimmed), safe as one path component.
 
     what: how the message calls it, e.g. "person name".
     Raises UnusableNameError for an empty or over-long name, path separators, control or
@@ -23,7 +25,7 @@ def checked_name(name: str, what: str = "name") -> str:
     """
     cleaned = unicodedata.normalize("NFKC", name).strip()
     reserved = cleaned.split(".")[0].strip().lower() in _RESERVED
-    invisible = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn") for c in cleaned)
+    invisible = any(unicodedata.category(c) in _UNSEEN and c not in _JOINERS for c in cleaned)
     if not cleaned or cleaned[0] == "." or cleaned[-1] == "." or reserved or invisible or _FORBIDDEN.search(cleaned):
         raise UnusableNameError(
             f"the {what} {name!r} cannot be used", "Use letters, digits, spaces, - and _, such as 'Anna' or '小明'"
@@ -35,8 +37,12 @@ def checked_name(name: str, what: str = "name") -> str:
 
 def inside(folder: Path, *parts: str) -> Path:
     """folder/parts, after links are followed; raises UnusableNameError if that lies outside folder."""
+    shown = "/".join(parts)
     root = folder.resolve()
-    path = root.joinpath(*parts).resolve()
+    try:
+        path = root.joinpath(*parts).resolve()
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL, an endless name, links in a circle
+        raise UnusableNameError(f"{shown[:80]!r} is not a file name", "Name a file or folder as it is listed") from error
     if path != root and root not in path.parents:
-        raise UnusableNameError(f"{'/'.join(parts)!r} lies outside {root.name}", "Name a file or folder inside it")
+        raise UnusableNameError(f"{shown!r} lies outside {root.name}", "Name a file or folder inside it")
     return path

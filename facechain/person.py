@@ -63,15 +63,18 @@ class Person:
     photo_names: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        n = len(self.images)
+        shape = tuple(self.images.shape)
+        n = shape[0] if shape else 0
         if n == 0:
             raise RecordError(f"person {self.name!r} has no photo")
-        shapes = {"masks": self.masks, "embeddings": self.embeddings, "quality": self.quality, "poses": self.poses}
-        wrong = [k for k, t in shapes.items() if len(t) != n]
-        if wrong or not 0 <= self.best < n or self.images.ndim != 4 or self.images.shape[-1] != 3:
-            raise RecordError(
-                f"person {self.name!r} has parts that do not fit together ({', '.join(wrong) or 'images'})"
-            )
+        wrong = [] if len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3 else ["images"]
+        wrong += [] if tuple(self.masks.shape) == shape[:3] else ["masks"]
+        wrong += [] if self.embeddings.ndim == 2 and len(self.embeddings) == n else ["embeddings"]
+        wrong += [] if tuple(self.quality.shape) == (n,) else ["quality"]
+        wrong += [] if tuple(self.poses.shape) == (n, 3) else ["poses"]
+        wrong += [] if 0 <= self.best < n else ["best"]
+        if wrong:
+            raise RecordError(f"person {self.name!r} has parts that do not fit together ({', '.join(wrong)})")
 
     @property
     def count(self) -> int:
