@@ -85,8 +85,9 @@ def _fitted(template: torch.Tensor, crop: torch.Tensor, face: TemplateFace) -> t
     old = template[0, rows, columns, :3].float().cpu()
     unchanged = _on_region(resized(cut(template, face.window), len(crop))[0], face)
     change = _blurred((at_scale - unchanged).abs().mean(-1), max(1, round(0.02 * face.face_size)))
-    same = (1 - change / _CHANGED).clamp(0, 1)
-    return at_scale + same[..., None] * (old - unchanged)
+    new = (change / _CHANGED).clamp(0, 1)[..., None]
+    # written as changes to the old pixels, so that an unchanged crop leaves them bit for bit
+    return old + (at_scale - unchanged) + new * (unchanged - old)
 
 
 def _on_region(crop: torch.Tensor, face: TemplateFace) -> torch.Tensor:
