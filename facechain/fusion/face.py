@@ -24,6 +24,7 @@ _FADE = 0.3  # width of the zone around the face in which the change of shape di
 _LIDS = 0.045  # margin around the eyes, parts of the face's width, where the picture keeps its own
 _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must be seen to stand in, mirrored
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
+_FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
 _LIPS_DIFFER = (0.06, 0.16)  # difference of the gaps between the lips from which the picture keeps its own lips
 
 
@@ -105,7 +106,7 @@ def fuse_face(picture: np.ndarray, mesh: np.ndarray, source: Source, strength: S
     alpha = alpha * strength.identity
     fused = bent + alpha[..., None] * (np.clip(lit, 0, 1) - bent)
     changed = np.maximum(alpha, smooth_step(np.linalg.norm(maps.bend, axis=-1), 0.02, 0.2))
-    changed[changed < 1 / 512] = 0
+    changed[changed < _FAINTEST] = 0
     return Fused(np.where(changed[..., None] > 0, fused, picture).clip(0, 1).astype(np.float32), changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from facechain.errors import FaceChainError, FaceError, PhotoError, RecordError
 from facechain.faces import engine
 from facechain.faces.base import Face, distance
 from facechain.faces.segment import person_mask
-from facechain.fusion import Strength, check_fusion, fuse_pictures
+from facechain.fusion import FusedPictures, Strength, check_fusion, fuse_pictures
 from facechain.fusion.eyes import look_at_eyes
 from facechain.fusion.masks import mouth_gap
 from facechain.fusion.sources import HALF_PIXEL, best_photo, photos_of
@@ -69,8 +70,8 @@ def targets(shared_data: Path) -> list[np.ndarray]:
     return [load(shared_data / f"styles_preview/{name}.jpg") for name in names]
 
 
-def fuse_one(pixels: np.ndarray, person: Person, strength: Strength | None = None, **options: object):
-    return fuse_pictures(from_pixels(pixels), person, EMBEDDED, strength or Strength(), **options)  # type: ignore[arg-type]
+def fuse_one(pixels: np.ndarray, person: Person, strength: Strength | None = None, **options: Any) -> FusedPictures:
+    return fuse_pictures(from_pixels(pixels), person, EMBEDDED, strength or Strength(), **options)
 
 
 def to_person(person: Person, pixels: np.ndarray) -> float:
@@ -175,7 +176,7 @@ def test_choice_of_faces_in_a_group(man: Person, package_photos: dict[str, Path]
     faces = sorted(EMBEDDED.analyze([group], embed=False)[0], key=lambda face: face.center[0])
     assert len(faces) == 6
 
-    def changed(**options: object) -> list[int]:
+    def changed(**options: Any) -> list[int]:
         mask = fuse_one(group, man, **options).masks[0].numpy()
         return [n + 1 for n, f in enumerate(faces) if mask[int(f.center[1]), int(f.center[0])] > 0.5]
 
