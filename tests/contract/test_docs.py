@@ -13,16 +13,15 @@ import pytest
 import update_locales
 
 LANGUAGES = ("en", "zh")
-# headings and words of each language; "connect", "optional", "empty" and so on stand in the default column
 INPUTS = {"en": "Inputs", "zh": "输入"}
 OUTPUTS = {"en": "Outputs", "zh": "输出"}
 ERRORS = {"en": "Errors and cures", "zh": "常见报错与解决"}
 PLACE = {"en": "**In the graph:**", "zh": "**在工作流中的位置：**"}
-WORDS = {
-    "en": {"connect": "connect", "optional": "optional", "empty": "(empty)", True: "on", False: "off"},
-    "zh": {"connect": "需连接", "optional": "可选", "empty": "（空）", True: "开", False: "关"},
-}
-OF_THE_MOMENT = "–"  # the default is the first entry of a list that the user's folders fill
+# what the text on an input begins with
+OPTIONAL = {"en": "*Optional.* ", "zh": "*可选。* "}
+EMPTY = {"en": "*Default: empty.* ", "zh": "*默认为空。* "}
+ON = {"en": "*Default: on.* ", "zh": "*默认开启。* "}
+VALUE = {"en": "*Default: `{}`.* ", "zh": "*默认 `{}`。* "}
 NODES = [
     f"FaceChain_{name}"
     for name in (
@@ -74,9 +73,11 @@ def test_every_input_has_its_row_in_the_schemas_order(
 @each_page
 def test_defaults_are_the_schemas(infos: dict[str, Any], root: Path, node: str, language: str) -> None:
     inputs = inputs_of(infos[node])
-    for cell, default, *_ in table(page(root, node, language), INPUTS[language]):
+    for cell, text in table(page(root, node, language), INPUTS[language]):
         for name in re.findall(r"`(\w+)`", cell):
-            assert default == default_of(*inputs[name], WORDS[language]), name
+            beginning = default_of(*inputs[name], language)
+            fits = text.startswith(beginning) if beginning else not text.startswith("*")
+            assert fits, f"{name} must begin with {beginning!r}"
 
 
 @each_page
@@ -94,28 +95,27 @@ def test_every_output_has_its_row_in_the_schemas_order(
 @each_page
 def test_every_choice_of_a_short_list_is_explained(infos: dict[str, Any], root: Path, node: str, language: str) -> None:
     inputs = inputs_of(infos[node])
-    for cell, default, text in table(page(root, node, language), INPUTS[language]):
+    for cell, text in table(page(root, node, language), INPUTS[language]):
         name = re.findall(r"`(\w+)`", cell)[0]
         choices = choices_of(inputs[name][0])
         if name in ("folder", "style", "name") or len(choices) > 5:
             continue  # lists of the moment, and of core's samplers
-        assert [choice for choice in choices if f"`{choice}`" not in default + text] == [], name
+        assert [choice for choice in choices if f"`{choice}`" not in text] == [], name
 
 
 @each_page
 def test_quoted_messages_exist_in_the_code(messages: list[str], root: Path, node: str, language: str) -> None:
-    rows = table(page(root, node, language), ERRORS[language])
-    assert rows, "no common error"
-    for cell, cure in rows:
-        quoted = cell.strip("`")
-        assert cell == f"`{quoted}`" and cure
+    errors = errors_of(page(root, node, language), language)
+    assert errors, "no common error"
+    for quoted, cure in errors:
+        assert cure
         assert any(quoted.lower() in text.lower() for text in messages), f"no message says {quoted!r}"
 
 
 @pytest.mark.parametrize("node", NODES)
 def test_both_languages_quote_the_same_messages_and_choices(root: Path, node: str) -> None:
     english, chinese = (page(root, node, language) for language in LANGUAGES)
-    assert [row[0] for row in table(english, ERRORS["en"])] == [row[0] for row in table(chinese, ERRORS["zh"])]
+    assert [quoted for quoted, _ in errors_of(english, "en")] == [quoted for quoted, _ in errors_of(chinese, "zh")]
     han = re.findall(r"[\u4e00-\u9fff]", chinese)
     assert len(han) > 250, "a Chinese page is written in Chinese"
     assert not re.search(r"[\u4e00-\u9fff]", english)
@@ -150,10 +150,26 @@ def page(root: Path, node: str, language: str) -> str:
 
 def table(text: str, heading: str) -> list[list[str]]:
     """The cells of the table below a heading, without its first two lines."""
+    rows = [line for line in section(text, heading) if line.startswith("|")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+
+
+def errors_of(text: str, language: str) -> list[tuple[str, str]]:
+    """(message, cure) of each line of the list of errors."""
+    colon = {"en": ": ", "zh": "："}[language]
+    found = []
+    for line in section(text, ERRORS[language]):
+        parts = re.fullmatch(rf"- `([^`]+)`{colon}(.+)", line)
+        assert parts, line
+        found.append((parts[1], parts[2]))
+    return found
+
+
+def section(text: str, heading: str) -> list[str]:
+    """The lines below a heading, without empty ones."""
     _, found, rest = text.partition(f"\n## {heading}\n")
     assert found, f"no heading {heading!r}"
-    rows = [line for line in rest.split("\n## ")[0].splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[2:]]
+    return [line for line in rest.split("\n## ")[0].splitlines() if line]
 
 
 def ids_of(rows: list[list[str]]) -> list[str]:
@@ -182,18 +198,18 @@ def choices_of(specification: list[Any]) -> list[str]:
     return kind if isinstance(kind, list) else options.get("options") or []
 
 
-def default_of(specification: list[Any], optional: bool, words: dict[Any, str]) -> str:
-    """What the default column must say."""
+def default_of(specification: list[Any], optional: bool, language: str) -> str:
+    """What the text on an input must begin with; "" where there is no default to tell."""
     kind, options = specification
     widget = choices_of(specification) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN")
     if not widget or options.get("forceInput"):
-        return words["optional" if optional else "connect"]
-    if "default" not in options:
-        return OF_THE_MOMENT
-    default = options["default"]
-    if isinstance(default, bool):
-        return words[default]
-    return f"`{default}`" if default != "" else words["empty"]
+        return OPTIONAL[language] if optional else ""
+    default = options.get("default")
+    if default is None:  # the first entry of a list that the user's folders fill
+        return ""
+    if default is True:
+        return ON[language]
+    return EMPTY[language] if default == "" else VALUE[language].format(default)
 
 
 def texts_in(tree: ast.AST) -> Iterator[str]:
