@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from ..photos.align import CENTER, FACE_SHARE
 from .config import TrainConfig
 
-# Where FaceChain's alignment puts the face in a person's pictures: part of the side, height of its middle.
-FACE_SHARE = 0.35 / 1.15
-FACE_HEIGHT = 0.5 / 1.15
+FACE_HEIGHT = CENTER[1]  # of the face's middle in a person's pictures
 ENCODE_BATCH = 4
-VIEWS = 4
+VIEWS = 4  # how often a crop is shown at least, roughly
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
