@@ -130,6 +130,14 @@ def test_the_licence_is_named_where_insightface_can_be_chosen(
 
 
 @each_page
+def test_tables_fit_the_narrow_panel(root: Path, node: str, language: str) -> None:
+    """The help panel is 250 pixels wide at first, and the front end breaks no words."""
+    for line in page(root, node, language).splitlines():
+        if line.startswith("| "):
+            assert not re.findall(r"[!-~]{19,}", line)
+
+
+@each_page
 def test_pictures_and_links_lead_somewhere(root: Path, node: str, language: str) -> None:
     """The front end takes relative pictures from the docs folder itself; a relative link would leave ComfyUI."""
     text = page(root, node, language)
