@@ -70,13 +70,11 @@ def settings_from(inputs: Mapping[str, list[Any]]) -> Settings:
 
 def guests_from(inputs: Mapping[str, list[Any]], links: Mapping[str, Any], sockets: int) -> list[Guest]:
     """Everybody who came through person_1, person_2 and so on, in that order; each socket may carry several."""
-    guests = []
+    guests: list[Guest] = []
     for name in (f"person_{n}" for n in range(1, sockets + 1)):
-        people = [person for person in inputs.get(name, []) if person is not None]
-        if len(people) == 1:
-            guests.append(Guest(people[0], links[name]))
-        else:
-            guests.extend(Guest(person, _keyed(person)) for person in people)
+        values = inputs.get(name, [])
+        alone = len(values) == 1
+        guests += [Guest(person, links[name] if alone else _keyed(person)) for person in values if person is not None]
     return guests
 
 

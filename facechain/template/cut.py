@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ..errors import FaceError, PhotoError
@@ -18,6 +20,7 @@ from .record import TemplateFace, Window, look
 _LONGER = 1.13
 _HIGHER = 0.05
 _LARGEST_SEEN = 4096  # pixels of the longest side that the engine looks at; more shows no further faces
+_KEPT = 8  # templates whose faces are remembered
 _SAME_SIZE = 1 / 16  # a crop this near to the wanted size is cut at that size, and no pixel is resampled
 
 
@@ -45,13 +48,27 @@ def find_faces(template: torch.Tensor, engine: FaceEngine) -> list[Face]:
     height, width = checked_template(template).shape[1:3]
     step = -(-max(height, width) // _LARGEST_SEEN)
     pixels = to_pixels(template[:, ::step, ::step])
-    faces = sorted(engine.analyze(pixels, embed=False)[0], key=lambda face: face.center[0])
+    faces = _faces_once(pixels[0], engine)
     if not faces:
         raise FaceError(
             f"the template ({width}x{height} pixels) shows no face",
             "Use a picture whose faces are at least 30 pixels wide and turned to the camera",
         )
     return [_enlarged(face, step) for face in faces] if step > 1 else faces
+
+
+_seen: dict[tuple[str, bytes], list[Face]] = {}
+
+
+def _faces_once(pixels: np.ndarray, engine: FaceEngine) -> list[Face]:
+    """The faces of uint8 [H, W, 3], left to right; kept, since each person of a group asks about the same template."""
+    key = (engine.name, hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())
+    if key not in _seen:
+        faces = sorted(engine.analyze([pixels], embed=False)[0], key=lambda face: face.center[0])
+        if len(_seen) >= _KEPT:
+            _seen.clear()
+        _seen[key] = faces
+    return list(_seen[key])
 
 
 def place_face(

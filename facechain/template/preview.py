@@ -27,7 +27,7 @@ def numbered_faces(
 ) -> torch.Tensor:
     """The template [1, H, W, C] with its faces boxed and numbered: [1, h, w, 3], longest side 768 to 1536.
 
-    records: faces to mark; their masks are tinted and their crops framed.
+    records: faces to mark; their masks are tinted, and the crop of a single one is framed.
     names: words beside a face's number, by number.
     """
     picture, scale = _scaled(template)
@@ -37,13 +37,14 @@ def numbered_faces(
     unit = max(canvas.size) / 400  # width of a line
     for record in records:
         _tint(canvas, record, scale * _FINE)
-        _frame(draw, record, scale * _FINE, unit)
+        if len(records) == 1:  # the frames of several would cross each other
+            _frame(draw, record, scale * _FINE, unit)
     for number, face in enumerate(faces, 1):
         _box(draw, face, scale * _FINE, unit, number in marked)
     for number, face in enumerate(faces, 1):  # after all boxes, so that no line crosses a number
         words = " ".join([str(number), (names or {}).get(number, "")]).strip()
         _badge(draw, face, scale * _FINE, words, number in marked)
-    canvas = canvas.resize(picture.size, Image.Resampling.BOX)
+    canvas = canvas.reduce(_FINE)
     picture = Image.alpha_composite(picture.convert("RGBA"), canvas).convert("RGB")
     return from_pixels(np.asarray(picture))
 
@@ -72,7 +73,7 @@ def _box(draw: ImageDraw.ImageDraw, face: Face, scale: float, unit: float, marke
 def _badge(draw: ImageDraw.ImageDraw, face: Face, scale: float, words: str, marked: bool) -> None:
     """The number on the upper edge of the box: as large as the picture allows, never wider than a small face."""
     x1, y1, x2, _ = _corners(face, scale)
-    font = ImageFont.load_default(max(26.0, min(max(draw.im.size) / 32, (x2 - x1) * 0.4)))
+    font = ImageFont.load_default(max(26.0, min(max(draw.im.size) / 36, (x2 - x1) * 0.4)))
     left, top, right, bottom = draw.textbbox((0, 0), words, font=font)
     height = (bottom - top) * 1.9
     width = max(height, right - left + height * 0.6)

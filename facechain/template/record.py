@@ -68,14 +68,21 @@ class TemplateFace:
     def depth(self) -> torch.Tensor:
         """How deep each pixel of `region` lies inside the mask: [h, w] float32, pixels; above 0 is inside."""
         rows, columns = self.region
-        return torch.from_numpy(self._depth(np.arange(columns.start, columns.stop), np.arange(rows.start, rows.stop)))
+        return torch.from_numpy(
+            self._depth(np.arange(columns.start, columns.stop), np.arange(rows.start - 0.5, rows.stop - 0.5))
+        )
 
     def crop_mask(self) -> torch.Tensor:
         """The mask as the crop sees it: [crop_size, crop_size] float32, 0..1, soft over one pixel at its edge."""
         scale = self.window.side / self.crop_size
         steps = (np.arange(self.crop_size) + 0.5) * scale - 0.5
-        depth = self._depth(steps + self.window.x, steps + self.window.y) / scale
-        return torch.from_numpy(depth).clamp(0, 1)
+        xs, ys = steps + self.window.x, steps + self.window.y
+        rows, columns = self.region
+        near_x = slice(*np.searchsorted(xs, (columns.start - 0.5, columns.stop - 0.5)))  # all else lies outside anyway
+        near_y = slice(*np.searchsorted(ys, (rows.start - 0.5, rows.stop - 0.5)))
+        mask = torch.zeros(self.crop_size, self.crop_size)
+        mask[near_y, near_x] = torch.from_numpy(self._depth(xs[near_x], ys[near_y]) / scale).clamp(0, 1)
+        return mask
 
     def check(self, template: torch.Tensor) -> None:
         """Raise RecordError unless template [N, H, W, C] shows this face as it was when the record was made."""

@@ -23,6 +23,7 @@ from facechain.template import (
     place_face,
     seating,
 )
+from facechain.template.outline import distance_to, outline_of
 
 SETTINGS = {"size": 512, "face_part": 0.45, "grow": 0.1}
 
@@ -220,6 +221,25 @@ def test_neighbours_are_spared_however_far_the_mask_grows(couple: torch.Tensor) 
 def test_masks_of_different_settings_still_never_meet(couple: torch.Tensor) -> None:
     wide, narrow = place_all(couple, grow=1.0, size=1024)[0], place_all(couple, grow=0.0, face_part=0.8)[1]
     assert not (inside(wide) & inside(narrow)).any()
+
+
+def test_distances_to_an_outline_are_true() -> None:
+    """A face without a mesh is the ellipse in its box; a round one has distances known exactly."""
+    face = Face(np.array([100.0, 50.0, 180.0, 130.0]), 1.0, np.zeros((5, 2)), None, 0.0, 0.0, 0.0)
+    xs, ys = np.linspace(60, 220, 81), np.linspace(10, 170, 81)
+    true = np.hypot(xs[None] - 140, ys[:, None] - 90) - 40
+    assert np.abs(distance_to(outline_of(face), xs, ys) - true).max() < 0.003 * 80
+
+
+def test_faces_without_a_mesh_are_cut_and_pasted_alike() -> None:
+    template = torch.rand((1, 300, 400, 3), generator=torch.manual_seed(2))
+    boxes = ([90, 80, 160, 170], [170, 90, 240, 180])
+    faces = [Face(np.array(b, np.float32), 1.0, np.zeros((5, 2)), None, 0.0, 0.0, 0.0) for b in boxes]
+    records = [place_face(template, faces, n, **{**SETTINGS, "size": 256, "grow": 0.2}) for n in (1, 2)]
+    assert not (inside(records[0]) & inside(records[1])).any()
+    pasted, changed = paste_face(template, repaint(crop_of(template, records[0])), records[0])
+    assert changed[0, 125, 125] == 1 and changed[0, 135, 205] == 0
+    assert torch.equal(pasted[0][changed[0] == 0], template[0][changed[0] == 0])
 
 
 # --- pastes ---
