@@ -19,7 +19,8 @@ from .embedding import EMBEDDER, embed
 from .mesh import MIN_SCORE, box_of, five_points, region_of, run_mesh
 from .sharpness import sharpness
 
-_SAME_FACE = 0.4  # overlap of two meshes' boxes above which they are one face
+_SAME_DETECTION = 0.3  # overlap (shared by united area) of a detection with a face above which it is that face
+_SAME_FACE = 0.6  # part of the smaller mesh's box that lies in the other's, above which they are one face
 _MIN_SCORE = 0.65  # of detector and mesh together; real faces of the test pictures: 0.77 and more
 _LARGE = 1 / 8  # of the longest side: a lone face as wide as this is what the picture is about
 _SMALL = 1 / 16  # of what the detector sees at once: narrower faces (12 of its pixels) are missed now and then
@@ -69,16 +70,27 @@ def _look(image: np.ndarray, small: np.ndarray, scale: int, views: list[Region],
     faces = list(known)
     for found in detect(small, views) if views else []:
         found = found.enlarged(scale)
-        if _is_known(found.box, faces, 0.3):
+        if any(float(overlap(found.box, face.box[None])[0]) > _SAME_DETECTION for face in faces):
             continue
         face = _face(image, found)
-        if face is not None and not _is_known(face.box, faces, _SAME_FACE):
+        if face is not None:
             faces.append(face)
-    return faces
+    return _distinct(faces)
 
 
-def _is_known(box: np.ndarray, faces: list[Face], limit: float) -> bool:
-    return bool(faces) and float(overlap(box, np.stack([face.box for face in faces])).max()) > limit
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Each face once: where one lies in another, as half a face read as a whole, the better and larger one."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score * face.width**0.25):
+        if not any(_shared(face.box, other.box) > _SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> float:
+    """What two boxes share, as a part of the smaller one."""
+    sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
+    return float(sides.prod() / max(min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()), 1e-9))
 
 
 def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
