@@ -11,11 +11,11 @@ from .sampling import blurred, resized
 _FLOOR = 0.02  # keeps ratios of dark pixels sane
 _SIDE = 96  # pixels of the face's width at which light is judged
 # Widths of the light's blur, parts of the face's width: from the whole face to its shading.
-_REACHES = (0.35, 0.2, 0.05)
+_REACHES = (0.35, 0.2, 0.08)
 # Differences of log brightness and log colour from the light around that bare skin hardly exceeds.
 _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
 # How far a photo's own shine, shadows and blushes, in logs, may stand out of the new light.
-_SHINE, _SHADOW, _BLUSH = 0.07, 0.2, 0.05
+_SHINE, _SHADOW, _BLUSH = 0.1, 0.5, 0.05
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,7 @@ class Atlas:
 
     face: where the new face goes; soft at the outline, ends half-way up the forehead.
     skin: plain skin, to measure colour and light on: no eyes, brows, lips, nostrils.
-    features: brows, eyes, nostrils and lips, with some margin. drawn: the same without margin.
+    features: brows, eyes, nostrils and lips, with some margin. drawn: the same without margin, but with the lids.
     forehead: all above the brows. rim: the outline and the forehead, where hair falls over a face. lips: the lips with some margin.
     """
 
@@ -67,6 +67,9 @@ class Atlas:
     forehead: np.ndarray
     rim: np.ndarray
     lips: np.ndarray
+
+
+ATLAS_MASKS = tuple(Atlas.__annotations__)
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +91,7 @@ def atlas() -> Atlas:
         face=(edge * below_hairline).astype(np.float32),
         skin=skin.astype(np.float32),
         features=_soft(features, 0.01),
-        drawn=_soft(np.maximum.reduce(rings), 0.012),
+        drawn=_soft(np.maximum.reduce([*(_grown(eye, 0.022) for eye in rings[:2]), *rings[2:]]), 0.012),
         forehead=forehead.astype(np.float32),
         rim=np.maximum(1 - _smooth_step(distance, 0.06, 0.2), above_brows).astype(np.float32),
         lips=_soft(_grown(rings[4], 0.03), 0.02),
