@@ -42,7 +42,9 @@ def inside(folder: Path, *parts: str) -> Path:
     try:
         path = root.joinpath(*parts).resolve()
     except (ValueError, OSError, RuntimeError) as error:  # a NUL, an endless name, links in a circle
-        raise UnusableNameError(f"{shown[:80]!r} is not a file name", "Name a file or folder as it is listed") from error
+        raise UnusableNameError(
+            f"{shown[:80]!r} is not a file name", "Name a file or folder as it is listed"
+        ) from error
     if path != root and root not in path.parents:
         raise UnusableNameError(f"{shown!r} lies outside {root.name}", "Name a file or folder inside it")
     return path

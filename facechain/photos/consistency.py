@@ -6,20 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .choose import scale_of
+from .choose import limit_of, scale_of
 
 DUPLICATE = 0.08  # mean difference of two photos' normalised signatures below which they are one picture
 
 
-def typical_distances(embeddings: np.ndarray) -> np.ndarray:
-    """For each row of [N, D] its distance to the middle one of its nearer neighbours, [N]; N at least 2.
+def typical_distance(embedding: np.ndarray, others: np.ndarray) -> float:
+    """Distance of a unit embedding [D] to the middle one of others [N, D], N at least 1.
 
     The lower median: it stays small for the person's photos even where nearly half of all show somebody else.
     """
-    away = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
-    count = len(embeddings)
-    np.fill_diagonal(away, np.inf)
-    return np.sort(away, axis=1)[:, (count - 2) // 2]
+    return float(np.sort(np.linalg.norm(others - embedding, axis=1))[(len(others) - 1) // 2])
 
 
 def outliers(embeddings: np.ndarray, embedder: str) -> list[int]:
@@ -28,15 +25,19 @@ def outliers(embeddings: np.ndarray, embedder: str) -> list[int]:
     A photo is out when it is clearly further from the others than they are from each other,
     whatever the absolute distances: strangers of one look may be nearer than one's own photos.
     """
-    same, different = scale_of(embedder)
+    same, _ = scale_of(embedder)
+    apart = limit_of(embedder)
+    pairs = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
     left, out = list(range(len(embeddings))), []
     while len(left) >= 3:
-        away = typical_distances(embeddings[left])
+        among = pairs[np.ix_(left, left)] + np.diag(np.full(len(left), np.inf))
+        away = np.sort(among, axis=1)[:, (len(left) - 2) // 2]
         worst = int(np.argmax(away))
-        others = [index for place, index in enumerate(left) if place != worst]
-        pairs = np.linalg.norm(embeddings[others][:, None] - embeddings[others][None], axis=-1)
-        spread = float(np.median(pairs[np.triu_indices(len(others), 1)]))
-        if away[worst] <= max(1.6 * spread + 0.1 * same, 0.7 * same) or spread > (same + different) / 2:
+        others = np.delete(among, worst, 0)
+        others = np.delete(others, worst, 1)
+        spread = float(np.median(others[np.triu_indices(len(others), 1)]))
+        allowed = max(min(1.6 * spread + 0.1 * same, apart), 1.15 * spread, 0.7 * same)
+        if away[worst] <= allowed or spread > apart:
             break
         out.append(left.pop(worst))
     return sorted(out)
@@ -52,9 +53,10 @@ def consistency_of(away: float, embedder: str) -> float:
 def duplicates(signatures: Sequence[np.ndarray]) -> dict[int, int]:
     """{index: earlier index} of pictures that are nearly the same as an earlier one."""
     found: dict[int, int] = {}
+    stack = np.stack(signatures) if len(signatures) else np.zeros((0, 1, 1), np.float32)
     for later in range(1, len(signatures)):
-        for earlier in range(later):
-            if float(np.abs(signatures[later] - signatures[earlier]).mean()) < DUPLICATE:
-                found[later] = found.get(earlier, earlier)
-                break
+        alike = np.abs(stack[:later] - stack[later]).mean((1, 2)) < DUPLICATE
+        if alike.any():
+            earlier = int(np.argmax(alike))
+            found[later] = found.get(earlier, earlier)
     return found

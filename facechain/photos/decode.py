@@ -85,7 +85,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         converted = ImageCms.profileToProfile(plain, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except ImageCms.PyCMSError:  # a profile for another mode, or a broken one: the numbers as they are
+    except (ImageCms.PyCMSError, OSError):  # a profile for another mode, or a broken one: the numbers as they are
         return picture
     if converted is None:
         return picture

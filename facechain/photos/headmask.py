@@ -189,8 +189,12 @@ def _reachable(marked: np.ndarray, head: _Head, y: np.ndarray) -> np.ndarray:
     """
     from scipy.ndimage import binary_opening, binary_propagation
 
-    disk = np.hypot(*np.mgrid[-2:3, -2:3]) <= 2
-    thick = np.where(y > head.chin - 0.05 * head.height, binary_opening(marked, disk), marked) & ~head.oval
+    thick = marked & ~head.oval
+    # On its way past the jaw hair is a lock; a shadow or the edge of a neck is not.
+    for reach, top, bottom in ((3, -0.25, 0.2), (2, 0.2, 9.0)):
+        disk = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= reach
+        zone = (y > head.chin + top * head.height) & (y <= head.chin + bottom * head.height)
+        thick = np.where(zone, binary_opening(marked & ~head.oval, disk), thick)
     rim = _grown(head.oval, 0.12 * head.width) & (y < head.mesh[NOSE_BASE, 1])
     return np.asarray(binary_propagation(thick & rim, mask=thick)) | head.oval
 

@@ -10,18 +10,18 @@ import numpy as np
 from ..faces.base import Face, distance
 from .align import BOX_RATIO, FACE_SHARE
 from .choose import choose_faces, limit_of
-from .consistency import consistency_of, duplicates, outliers, typical_distances
+from .consistency import consistency_of, duplicates, outliers, typical_distance
 from .look import SMALLEST_SIDE, Seen
 from .verdict import Numbers, Rejection, Verdict
 
 MOST_PHOTOS = 15  # FaceChain trains with the best 15
 # Below the first a photo is rejected, below the second it is accepted with a remark.
-SHARPNESS = (0.2, 0.45)
+SHARPNESS = (0.3, 0.5)
 FACE_PX = (40, 0)
 FRONTAL = (0.15, 0.45)
 EXPOSURE = (0.12, 0.45)
 CONFIDENCE = (0.6, 0.75)
-_SHARP = 0.45  # engine's sharpness of a face in perfect focus
+_SHARP = 0.5  # the engine's sharpness of a face in focus
 _TURN_LIMIT = 75.0  # degrees of yaw or pitch at which "frontal" reaches 0
 
 
@@ -141,9 +141,7 @@ def _distance_to_person(k: int, vectors: np.ndarray, inside: list[int], referenc
     if reference is not None and reference.embedding is not None:
         return distance(vectors[k], reference.embedding)
     others = [i for i in inside if i != k]
-    if not others:
-        return None
-    return float(typical_distances(np.concatenate([vectors[[k]], vectors[others]]))[0])
+    return typical_distance(vectors[k], vectors[others]) if others else None
 
 
 def _note_duplicates(judged: list[Judged], seen: Sequence[Seen]) -> list[Judged]:

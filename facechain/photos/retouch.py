@@ -12,7 +12,8 @@ from .filters import polygon, steps, to_lab
 from .headmask import OVAL, SKIN_PATCHES
 
 # In parts of the face's width. Pores and lines are finer, cheeks and shadows coarser.
-FINE, COARSE = 0.012, 0.075
+FINE, COARSE = 0.012, 0.055
+_FEATURE = 14.0  # grey levels; what differs more from its surroundings is part of the face, not a blotch
 STRONGEST = 0.85  # share of the blotches that goes at strength 1: more looks like wax
 _EYES = (
     [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7],
@@ -43,7 +44,7 @@ def retouched(image: np.ndarray, mesh: np.ndarray, strength: float) -> np.ndarra
     values = image.astype(np.float32)
     blotches = smooth(FINE * width) - smooth(COARSE * width)
     # Strong differences are features (a mole, a nostril's edge, a dimple), not blotches.
-    gentle = np.exp(-((np.abs(blotches).max(-1, keepdims=True) / 24) ** 2))
+    gentle = np.exp(-((np.abs(blotches).max(-1, keepdims=True) / _FEATURE) ** 2))
     result = values - STRONGEST * min(strength, 1.0) * skin[..., None] * gentle * blotches
     return np.clip(result.round(), 0, 255).astype(np.uint8)
 

@@ -32,10 +32,16 @@ def random_walk(
     i, j, w = (np.concatenate(part) for part in (rows, columns, weights))
     count = height * width
     steps = coo_matrix((np.r_[w, w], (np.r_[i, j], np.r_[j, i])), shape=(count, count)).tocsr()
-    fixed = np.where(seeds.ravel() >= 0, 1e3, 0.0)
-    matrix = diags(np.asarray(steps.sum(1)).ravel() + trust + fixed) - steps
-    start = np.where(seeds >= 0, seeds, prior).ravel().astype(np.float64)
-    right = trust * prior.ravel() + fixed * np.maximum(seeds.ravel(), 0)
-    jacobi = diags(1 / matrix.diagonal())
-    solution, _ = cg(matrix, right, x0=start, rtol=1e-3, maxiter=200, M=jacobi)
-    return np.clip(solution, 0, 1).reshape(height, width)
+    known = np.flatnonzero(seeds.ravel() >= 0)
+    open_ = np.flatnonzero(seeds.ravel() < 0)
+    if not len(open_):
+        return seeds.astype(np.float64)
+    answer = prior.ravel().astype(np.float64)
+    answer[known] = seeds.ravel()[known]
+    total = np.asarray(steps.sum(1)).ravel()[open_] + trust
+    rows_open = steps[open_]
+    matrix = diags(total) - rows_open[:, open_]
+    right = trust * prior.ravel()[open_] + rows_open[:, known] @ answer[known]
+    solution, _ = cg(matrix, right, x0=answer[open_], rtol=3e-3, maxiter=300, M=diags(1 / total))
+    answer[open_] = solution
+    return np.clip(answer, 0, 1).reshape(height, width)
