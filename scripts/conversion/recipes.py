@@ -53,8 +53,14 @@ FACE_API = Package(
     notice="",  # the package's own LICENSE is copied
 )
 
-_PHOTOS = ("FaceChain_Preprocess", "FaceChain_FaceFusion", "FaceChain_SimilarityRank", "FaceChain_TemplateFace")
-_ALL = (*_PHOTOS, "FaceChain_TrainPersonLoRA", "FaceChain_GroupPortrait")
+_IDENTITY = (
+    "FaceChain_Preprocess",
+    "FaceChain_FaceFusion",
+    "FaceChain_SimilarityRank",
+    "FaceChain_TemplateFace",
+    "FaceChain_GroupPortrait",
+)
+_FACES = (*_IDENTITY, "FaceChain_PoseControl")
 
 RECIPES = (
     Recipe(
@@ -62,7 +68,7 @@ RECIPES = (
         MEDIAPIPE,
         "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
         "faces: boxes and six points (BlazeFace, full range)",
-        _ALL,
+        _FACES,
         (("Identity", "boxes"), ("Identity_1", "scores")),
     ),
     Recipe(
@@ -70,7 +76,7 @@ RECIPES = (
         MEDIAPIPE,
         "mediapipe/modules/face_landmark/face_landmark.tflite",
         "face mesh: 468 points and a score",
-        _ALL,
+        _FACES,
         (("conv2d_21", "points"), ("conv2d_31", "score")),
     ),
     Recipe(
@@ -78,7 +84,7 @@ RECIPES = (
         MEDIAPIPE,
         "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
         "person mask",
-        ("FaceChain_Preprocess", "FaceChain_TemplateFace"),
+        ("FaceChain_Preprocess",),
         (("activation_10", "mask"),),
     ),
     Recipe(
@@ -102,7 +108,7 @@ RECIPES = (
         FACE_API,
         "package/model/face_recognition_model-weights_manifest.json",
         "identity: 128 numbers (dlib's face recognition network by Davis King, public domain)",
-        _ALL,
+        _IDENTITY,
     ),
     Recipe(
         "age_gender.onnx",

@@ -75,7 +75,9 @@ class _Net:
         self.weights = read_weights(manifest)
         self.graph = Graph(name, side, side)
         centred = self.graph.add("Sub", ["image", self.graph.constant(_MEAN_RGB)])
-        self.start = self.graph.to_nchw(self.graph.add("Div", [centred, self.graph.constant(np.full(1, 255, np.float32))]))
+        self.start = self.graph.to_nchw(
+            self.graph.add("Div", [centred, self.graph.constant(np.full(1, 255, np.float32))])
+        )
         self.side = side
 
     def kernel(self, weight: Weight, order: tuple[int, ...], gain: np.ndarray | None = None) -> str:
