@@ -34,6 +34,7 @@ _NOT = {
     "girl": "adult, mature, makeup",
     "boy": "adult, mature, makeup, beard",
 }
+_CHILD = re.compile(r"\b(?:boy|girl|child|children)\b")
 _MODEST = "cleavage, revealing clothes"
 _CHILD_AGE, _MODEST_AGE = 16, 21  # years; ages are guesses that are off by five, so modesty starts later
 
@@ -106,7 +107,7 @@ def compose(
     order = [*subject, *tags, *look, *_without(framing, own), *_without(quality, own)]
     positive = ", ".join([*_unique(order, own), *([extra.strip()] if extra.strip() else [])])
     negative = _negative(style, person, wearer, positive, extra_negative)
-    return Prompts(positive, negative, _notes(style, wearer, outfit))
+    return Prompts(positive, negative, _notes(style, person, wearer, outfit))
 
 
 def pieces(text: str) -> list[str]:
@@ -127,7 +128,7 @@ def pieces(text: str) -> list[str]:
 def _wearer(person: Person) -> str:
     """Whose clothes. The phrase that is in the prompt decides before the guessed age."""
     about = person.attributes
-    child = re.search(r"\b(?:boy|girl|child)\b", about.phrase) or about.age < _CHILD_AGE
+    child = _CHILD.search(about.phrase) or about.age < _CHILD_AGE
     if about.gender == "man":
         return "boy" if child else "man"
     return "girl" if child else "woman"
@@ -216,7 +217,13 @@ def _mentioned(part: str, text: str) -> bool:
     return re.search(rf"\b{start}{re.escape(part)}\b", text) is not None
 
 
-def _notes(style: Style, wearer: str | None, outfit: str) -> tuple[str, ...]:
+def _notes(style: Style, person: Person | None, wearer: str | None, outfit: str) -> tuple[str, ...]:
+    notes = []
     if wearer and style.outfit and not outfit:
-        return (f"this style has no outfit for a {wearer}: its general prompt alone is used",)
-    return ()
+        notes.append(f"this style has no outfit for a {wearer}: its general prompt alone is used")
+    if person and wearer in ("girl", "boy") and not _CHILD.search(person.attributes.phrase):
+        notes.append(
+            f"{person.name} is dressed as a {wearer}, judged {person.attributes.age:.0f} years old: "
+            "where that is wrong set the age in FaceChain Preprocess"
+        )
+    return tuple(notes)

@@ -11,12 +11,13 @@ import torch
 
 from facechain.errors import RecordError
 from facechain.person import Attributes, Person
+from facechain.photos.captions import phrase_of
 from facechain.prompts import FRAMES, compose, pieces
 from facechain.styles import Style, load_style
 
-PEOPLE = {
-    "a girl": ("woman", 6.0),
-    "a boy": ("man", 6.0),
+PEOPLE = {  # FaceChain's phrases
+    "a girl, children": ("woman", 6.0),
+    "a boy, children": ("man", 6.0),
     "a beautiful woman": ("woman", 28.0),
     "a handsome man": ("man", 28.0),
     "a mature woman": ("woman", 55.0),
@@ -61,15 +62,19 @@ def test_the_order_is_fixed() -> None:
     assert words.negative.endswith(", night, children, male, beard, glasses, rain")
 
 
+def test_the_phrases_are_those_of_preprocess() -> None:
+    assert set(PEOPLE) == {phrase_of(gender, age) for gender, age in PEOPLE.values()}  # type: ignore[arg-type]
+
+
 def test_the_same_input_gives_the_same_text() -> None:
-    assert compose(STYLE, person("a boy"), "none") == compose(STYLE, person("a boy"), "none")
+    assert compose(STYLE, person("a boy, children"), "none") == compose(STYLE, person("a boy, children"), "none")
 
 
 @pytest.mark.parametrize(
     ("phrase", "said", "outfit", "banned"),
     [
-        ("a girl", "a girl in her garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
-        ("a boy", "a boy in his garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
+        ("a girl, children", "a girl in her garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
+        ("a boy, children", "a boy in his garden", "red raincoat", ["adult", "makeup", "revealing clothes"]),
         ("a beautiful woman", "a woman in her garden", "red dress", ["children", "male", "beard"]),
         ("a handsome man", "a man in his garden", "red jacket", ["children", "female", "makeup"]),
         ("a mature woman", "a woman in her garden", "red dress", ["children", "male", "beard"]),
@@ -97,8 +102,10 @@ def test_the_young_are_kept_modest_even_where_the_guess_says_adult() -> None:
     assert "cleavage" in pieces(compose(STYLE, person("a beautiful woman", age=18)).negative)
     assert "cleavage" not in pieces(compose(STYLE, person("a beautiful woman", age=25)).negative)
     # the phrase in the prompt decides over the guessed age, so clothes never contradict it
-    assert "red raincoat" in compose(STYLE, person("a girl", age=30)).positive
-    assert "red raincoat" in compose(STYLE, person("a handsome man", gender="man", age=14)).positive
+    assert "red raincoat" in compose(STYLE, person("a girl, children", age=30)).positive
+    young = compose(STYLE, person("a handsome man", gender="man", age=14))
+    assert "red raincoat" in young.positive
+    assert "anna is dressed as a boy, judged 14 years old" in young.notes[0]
 
 
 def test_glasses() -> None:
@@ -111,9 +118,9 @@ def test_glasses() -> None:
 
 
 def test_frames_exclude_each_other() -> None:
-    bust = compose(STYLE, person("a girl"), "full body").positive
+    bust = compose(STYLE, person("a girl, children"), "full body").positive
     assert "full body, wide shot" in bust and "upper body" not in bust
-    assert "upper body" in compose(STYLE, person("a girl"), "none").positive
+    assert "upper body" in compose(STYLE, person("a girl, children"), "none").positive
     assert set(FRAMES) == {"close-up", "upper body", "full body", "none"}
     with pytest.raises(RecordError, match="no frame 'portrait'"):
         compose(STYLE, None, "portrait")
@@ -143,17 +150,19 @@ def test_contradictions_the_user_wins_then_the_style() -> None:
 
 
 def test_the_users_words_stay_as_they_are() -> None:
-    words = compose(STYLE, person("a boy"), extra="a Girl, (sun:1.5),  her dog\n", extra_negative=" cats, (dogs:2)")
+    words = compose(
+        STYLE, person("a boy, children"), extra="a Girl, (sun:1.5),  her dog\n", extra_negative=" cats, (dogs:2)"
+    )
     assert words.positive.endswith(", a Girl, (sun:1.5),  her dog")
     assert words.negative.endswith(", cats, (dogs:2)")
 
 
 def test_brackets_of_tags_are_literal_and_lora_words_untouched() -> None:
     style = replace(STYLE, lora_words="deer_girl, girl with antlers")
-    words = compose(style, person("a boy", "saber (fate)"), with_lora=True).positive
+    words = compose(style, person("a boy, children", "saber (fate)"), with_lora=True).positive
     assert r"saber \(fate\)" in words
     assert "deer_girl, girl with antlers" in words
-    assert "antlers" not in compose(style, person("a boy")).positive
+    assert "antlers" not in compose(style, person("a boy, children")).positive
 
 
 def test_nobody_in_particular() -> None:
@@ -165,10 +174,10 @@ def test_nobody_in_particular() -> None:
 
 
 def test_a_style_without_clothes_for_somebody_says_so() -> None:
-    words = compose(replace(STYLE, outfit={"woman": "evening gown"}), person("a girl"))
+    words = compose(replace(STYLE, outfit={"woman": "evening gown"}), person("a girl, children"))
     assert "gown" not in words.positive
     assert words.notes == ("this style has no outfit for a girl: its general prompt alone is used",)
-    assert compose(STYLE, person("a girl")).notes == ()
+    assert compose(STYLE, person("a girl, children")).notes == ()
 
 
 def test_pieces() -> None:
@@ -210,8 +219,8 @@ def test_shipped_styles_never_name_the_wrong_people(root: Path) -> None:
     wrong = {
         "a handsome man": r"girl|woman|she|her|dress|gown|skirt|lipstick",
         "a beautiful woman": r"boy|man|he|his|beard",
-        "a boy": r"girl|woman|man|she|her|dress|gown|skirt",
-        "a girl": r"boy|woman|man|he|his|beard",
+        "a boy, children": r"girl|woman|man|she|her|dress|gown|skirt",
+        "a girl, children": r"boy|woman|man|he|his|beard",
     }
     for path in sorted((root / "styles").glob("*.json")):
         if path.stem == "schema":
