@@ -21,7 +21,6 @@ from facechain.template import (
     numbered_faces,
     paste_face,
     place_face,
-    seating,
 )
 from facechain.template.outline import distance_to, outline_of
 
@@ -389,31 +388,3 @@ def test_the_preview_has_a_size_to_look_at(couple: torch.Tensor, longest: int) -
     preview = numbered_faces(resized, faces_of(couple)[:0])
     assert max(preview.shape[1:3]) == (768 if longest < 768 else 1536)
     assert preview.shape[1] / preview.shape[2] == pytest.approx(811 / 610, rel=0.02)
-
-
-# --- who goes where ---
-
-
-def test_people_sit_from_left_to_right_unless_told_otherwise() -> None:
-    assert seating("", 2, 3) == [1, 2]
-    assert seating(" 3 ,1", 2, 3) == [3, 1]
-    assert seating("2、1", 2, 2) == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "people", "faces", "message"),
-    [
-        ("", 3, 2, "shows 2 faces, but there are 3 people.*more faces"),
-        ("", 0, 2, "nobody came"),
-        ("1, x", 2, 2, "not numbers.*'1, 3'"),
-        ("-1", 1, 2, "not numbers"),
-        ("1, 2", 1, 2, "names 2 faces .1, 2. for 1 person"),
-        ("2", 2, 2, "names 1 face .2. for 2 people"),
-        ("2, 2", 2, 2, "face 2 for more than one"),
-        ("1, 4", 2, 3, "face 4, but the template shows 3 faces.*from 1 to 3"),
-        ("0", 1, 1, "face 0, but the template shows 1 face.*Choose face 1"),
-    ],
-)
-def test_a_seating_that_cannot_be_says_why(wanted: str, people: int, faces: int, message: str) -> None:
-    with pytest.raises(FaceError, match=message):
-        seating(wanted, people, faces)
