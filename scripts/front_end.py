@@ -54,7 +54,7 @@ FIT = """() => {
     const boxes = [...app.graph._nodes, ...app.graph._groups].map(item => item.boundingRect);
     const [left, top] = [0, 1].map(axis => Math.min(...boxes.map(box => box[axis])) - 20);
     const [right, bottom] = [0, 1].map(axis => Math.max(...boxes.map(box => box[axis] + box[axis + 2])) + 20);
-    const canvas = app.canvas.canvas, view = app.canvas.ds, [x, y] = [80, 80];
+    const canvas = app.canvas.canvas, view = app.canvas.ds, [x, y] = [80, 130];
     view.scale = Math.min((canvas.clientWidth - x) / (right - left), (canvas.clientHeight - y - 60) / (bottom - top));
     view.offset = [x / view.scale - left, y / view.scale - top];
     app.canvas.setDirty(true, true);
@@ -106,8 +106,8 @@ class FrontEnd:
         return json.loads(self.page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
 
     def close_dialogs(self) -> None:
-        for dialog in range(self.page.locator(".p-dialog").count()):
-            del dialog
+        dialogs = self.page.get_by_role("dialog")
+        while dialogs.count():
             self.page.keyboard.press("Escape")
             self.page.wait_for_timeout(300)
 

@@ -1,0 +1,120 @@
+"""A newcomer opens each graph: nothing is missing, nothing is red, everything is where it was drawn."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import comfy_host
+import export_api_workflows
+import front_end
+import pytest
+from front_end import FrontEnd
+from playwright.sync_api import Browser
+
+GRAPHS = sorted(export_api_workflows.WORKFLOWS.glob("*.json"))
+NAMES = [path.stem for path in GRAPHS]
+
+# What stands on the canvas, node by node, as the front end understood it.
+SEEN = """() => JSON.stringify({
+    nodes: app.graph._nodes.map(node => ({
+        id: node.id, type: node.type, title: node.getTitle(), box: [...node.boundingRect],
+        known: node.type in LiteGraph.registered_node_types,
+        red: !!node.has_errors || [...node.inputs ?? []].some(slot => slot.hasErrors),
+        widgets: (node.widgets ?? []).filter(widget => widget.serialize !== false).map(widget => widget.value),
+    })),
+    links: [...app.graph.links.values()].map(link =>
+        [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot, link.type]),
+})"""
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((export_api_workflows.WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _seen(page: FrontEnd) -> dict[str, Any]:
+    return json.loads(page.page.evaluate(SEEN))
+
+
+def _dialog(page: FrontEnd) -> str:
+    dialogs = page.page.get_by_role("dialog")
+    return "\n".join(dialogs.all_inner_texts())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dropped_graph_opens_whole(page: FrontEnd, name: str, pictures: Path) -> None:
+    graph = _read(name)
+    page.drop(export_api_workflows.WORKFLOWS / f"{name}.json")
+    assert "Missing Node Types" not in _dialog(page)
+    page.close_dialogs()
+    seen = _seen(page)
+    assert all(node["known"] and not node["red"] for node in seen["nodes"])
+    assert sorted(seen["links"]) == sorted(graph["links"])
+    saved = {node["id"]: node.get("widgets_values", []) for node in graph["nodes"]}
+    assert {node["id"]: node["widgets"] for node in seen["nodes"]} == saved
+    assert page.problems == []
+    page.screenshot(pictures / f"{name}_en.png")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_node_grows_over_its_neighbour(page: FrontEnd, name: str) -> None:
+    """The front end enlarges a node whose saved size cannot hold its widgets."""
+    page.load(_read(name))
+    boxes = {f"{node['type']} {node['id']}": node["box"] for node in _seen(page)["nodes"]}
+    for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
+        apart = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+        assert apart, f"{one} covers {other}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_absent_models_are_offered_for_download(page: FrontEnd, name: str) -> None:
+    page.load(_read(name))
+    offered = _dialog(page)
+    page.close_dialogs()
+    assert "Missing Models" in offered
+    assert "checkpoints / v1-5-pruned-emaonly-fp16.safetensors" in offered
+
+
+def test_graphs_open_from_the_template_browser(page: FrontEnd) -> None:
+    page.close_dialogs()
+    page.page.get_by_role("button", name="Templates").first.click()
+    dialog = page.page.get_by_role("dialog")
+    dialog.get_by_text(comfy_host.PACK_NAME).click()
+    cards = [dialog.get_by_test_id(f"template-workflow-{name}") for name in NAMES]
+    for card in cards:
+        card.wait_for()
+        picture = card.locator("img").first
+        width = picture.evaluate("async image => { await image.decode(); return image.naturalWidth; }")
+        assert width >= 600  # ours; the placeholder of the front end is smaller
+    cards[NAMES.index("style_portrait")].click()
+    page.wait_for(len(_read("style_portrait")["nodes"]))
+    page.close_dialogs()
+    assert sorted(_seen(page)["links"]) == sorted(_read("style_portrait")["links"])
+
+
+def test_the_api_files_are_what_the_front_end_exports(page: FrontEnd) -> None:
+    for name in NAMES:
+        page.load(_read(name))
+        file = export_api_workflows.API / f"{name}.json"
+        fresh = export_api_workflows.as_text(page.api_prompt())
+        assert fresh == file.read_text(encoding="utf-8"), "run python3 scripts/export_api_workflows.py"
+        page.close_dialogs()
+
+
+def test_a_chinese_front_end_shows_chinese_nodes(browser: Browser, server: comfy_host.Server, pictures: Path) -> None:
+    with front_end.open_page(browser, server.url, locale="zh") as page:
+        for name in NAMES:
+            page.load(_read(name))
+            page.close_dialogs()
+            titles = {node["type"]: node["title"] for node in _seen(page)["nodes"]}
+            assert titles["FaceChain_Preprocess"] == _chinese_name("FaceChain_Preprocess")
+            assert titles["FaceChain_TrainPersonLoRA"] == _chinese_name("FaceChain_TrainPersonLoRA")
+            page.screenshot(pictures / f"{name}_zh.png")
+        assert page.problems == []
+
+
+def _chinese_name(node_id: str) -> str:
+    texts = json.loads((comfy_host.ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
+    return texts[node_id]["display_name"]

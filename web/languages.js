@@ -1,0 +1,54 @@
+// Our nodes in the user's language.
+//
+// ComfyUI's front end reads locales/ by itself, but versions such as 1.32 load a language's own texts
+// after those of the packs and so lose them (English alone is safe). Where that is so, this puts them
+// back by the documented hooks; where it is not, the same texts are set once more. Without this file
+// everything works, in English.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const OURS = "FaceChain_";
+let texts = {}; // by node id, as in locales/<language>/nodeDefs.json
+
+function explain(sockets, words) {
+  for (const [name, socket] of Object.entries(sockets ?? {})) {
+    if (words?.[name]?.tooltip && socket[1]) socket[1].tooltip = words[name].tooltip;
+  }
+}
+
+app.registerExtension({
+  name: "FaceChain.Languages",
+
+  async init() {
+    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
+    if (language === "en") return;
+    const reply = await api.fetchApi("/i18n");
+    if (reply.ok) texts = (await reply.json())[language]?.nodeDefs ?? {};
+  },
+
+  addCustomNodeDefs(defs) {
+    for (const [id, def] of Object.entries(defs)) {
+      const words = id.startsWith(OURS) ? texts[id] : undefined;
+      if (!words) continue;
+      def.display_name = words.display_name ?? def.display_name;
+      def.description = words.description ?? def.description;
+      explain(def.input?.required, words.inputs);
+      explain(def.input?.optional, words.inputs);
+      def.output_tooltips = def.output_tooltips?.map((tip, index) => words.outputs?.[index]?.tooltip ?? tip);
+    }
+  },
+
+  nodeCreated(node) {
+    const words = node.comfyClass?.startsWith(OURS) ? texts[node.comfyClass] : undefined;
+    if (!words) return;
+    for (const input of node.inputs ?? []) {
+      input.localized_name = words.inputs?.[input.name]?.name ?? input.localized_name;
+    }
+    for (const widget of node.widgets ?? []) {
+      widget.label = words.inputs?.[widget.name]?.name ?? widget.label;
+    }
+    (node.outputs ?? []).forEach((output, index) => {
+      output.localized_name = words.outputs?.[index]?.name ?? output.localized_name;
+    });
+  },
+});
