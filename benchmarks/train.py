@@ -74,8 +74,8 @@ def _measure(checkpoint: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         host.lora_folder = lambda: Path(folder)
         person = _person()
 
-        def train(size: int, steps: int, progress: Any = lambda *_: None) -> dict[str, Any]:
-            config = config_module.TrainConfig(steps=steps, resolution=size, batch_size=arguments.batch)
+        def train(size: int, steps: int, progress: Any = lambda *_: None, **settings: Any) -> dict[str, Any]:
+            config = config_module.TrainConfig(steps=steps, resolution=size, batch_size=arguments.batch, **settings)
             return trainer.train_person(person, config, host, progress).report
 
         train(arguments.sizes[0], 2)
@@ -116,7 +116,7 @@ def _cancel_latency(train: Any, size: int) -> list[float]:
                 threading.Timer(delay, cancel).start()
 
         try:
-            train(size, 100_000 // size, progress)
+            train(size, 10_000, progress, crops_per_photo=1)
         except management.InterruptProcessingException:
             found.append(round(time.monotonic() - asked[0], 3))
     return found

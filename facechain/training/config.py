@@ -110,9 +110,14 @@ class TrainConfig:
         """As JSON takes it."""
         return asdict(self)
 
-    def decisive(self) -> dict[str, Any]:
-        """The settings that change the result, for its hash."""
-        return {key: value for key, value in self.as_dict().items() if key != "checkpointing"}
+    def decisive(self, photos: int, size: int) -> dict[str, Any]:
+        """The settings that change the result for that many photos of that size: what its hash is made of."""
+        kept = {key: value for key, value in self.as_dict().items() if key not in ("preset", "checkpointing")}
+        return kept | {
+            "steps": self.steps_for(photos),
+            "resolution": self.resolution_for(size),
+            "alpha": self.scale_alpha,
+        }
 
 
 def config_from(preset: str, **chosen: Any) -> TrainConfig:

@@ -35,9 +35,8 @@ class Base:
 
 def training_hash(person: Person, base: Base, config: TrainConfig) -> str:
     """sha256 (hex) over all that decides the result: equal hash, equal LoRA."""
-    steps, resolution = config.steps_for(person.count), config.resolution_for(person.size)
-    parts = [FORMAT, person.hash, base.model, base.clip, base.vae, config.decisive(), steps, resolution]
-    return settings_hash(*parts)
+    settings = config.decisive(person.count, person.size)
+    return settings_hash(FORMAT, person.hash, base.model, base.clip, base.vae, settings)
 
 
 def lora_name(person: Person, key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ ATTENTION = (r".*attn\d?\.(to_q|to_k|to_v|to_out\.0)",)
 FEED_FORWARD = (*ATTENTION, r".*\.ff\.net\.(0\.proj|2)", r".*\.proj_(in|out)")
 LAYERS: dict[Layers, tuple[str, ...]] = {"attention": ATTENTION, "attention+feed-forward": FEED_FORWARD}
 
-# Blocks whose activations are computed again in the backward pass, and between which a cancel is noticed.
+# Blocks whose activations are computed again in the backward pass.
 BLOCKS = {"ResBlock", "BasicTransformerBlock"}
 
 QUANTISED_REMEDY = "Load the model in 16 or 32 bits: a checkpoint that is not GGUF, int8 or NF4"
@@ -119,52 +119,46 @@ def matching_layers(network: nn.Module, layers: Layers) -> list[str]:
     ]
 
 
-def watch_blocks(network: nn.Module, on_block: Callable[[], None], checkpointing: bool) -> None:
-    """Call on_block, which may raise, in every block of the forward and of the backward pass.
+def watch_layers(network: nn.Module, on_layer: Callable[[], None]) -> None:
+    """Call on_layer, which may raise, at every linear and convolution layer of the forward and the backward pass."""
 
-    checkpointing: keep only the blocks' inputs, and compute the rest again in the backward pass.
-    """
-    for block in _blocks(network):
-        block.forward = _Watched(block.forward, on_block, checkpointing)  # type: ignore[method-assign]
+    def on_gradient(_: torch.Tensor) -> None:
+        on_layer()
+
+    def on_output(_: nn.Module, __: tuple[Any, ...], output: torch.Tensor) -> None:
+        on_layer()
+        if output.requires_grad:
+            output.register_hook(on_gradient)
+
+    for path, layer in network.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)) and ".lora_" not in path:  # those are over in no time
+            layer.register_forward_hook(on_output)
 
 
-def _blocks(network: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in network.modules() if type(module).__name__ in BLOCKS)
+def checkpoint_blocks(network: nn.Module) -> None:
+    """Keep only the inputs of the network's blocks, and compute the rest again in the backward pass."""
+    for block in network.modules():
+        if type(block).__name__ in BLOCKS:
+            block.forward = _Checkpointed(block.forward)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """A block's forward pass with a cancel check, and checkpointing where wanted."""
+class _Checkpointed:
+    """A block's forward pass that is run twice, the second time on the options of the first.
+
+    The model changes its options as it goes: later blocks must see that, the second pass must not.
+    """
 
     forward: Callable[..., torch.Tensor]
-    on_block: Callable[[], None]
-    checkpointing: bool
 
     def __call__(self, *inputs: Any, **options: Any) -> torch.Tensor:
-        self.on_block()
-        if not self.checkpointing:
-            result = self.forward(*inputs, **options)
-        else:
-            result = checkpoint(self._passes(inputs, options), use_reentrant=False)
-        if result.requires_grad:
-            result.register_hook(self._on_gradient)
-        return result
-
-    def _passes(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Callable[[], torch.Tensor]:
-        """The block's work for checkpoint to call twice.
-
-        The model changes its options as it goes: later blocks must see that, the second pass must not.
-        """
         at_first = _snapshot(options)
         passes = iter([options])
 
         def run() -> torch.Tensor:
             return self.forward(*inputs, **next(passes, _snapshot(at_first)))
 
-        return run
-
-    def _on_gradient(self, _: torch.Tensor) -> None:
-        self.on_block()
+        return checkpoint(run, use_reentrant=False)  # type: ignore[return-value]
 
 
 def _snapshot(options: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from . import lora_file
 from .config import TrainConfig
 from .data import encode_bank
 from .loop import Run, Trainee, smoothed, train, training_mode
-from .network import add_adapters, trainable_view, watch_blocks
+from .network import add_adapters, checkpoint_blocks, trainable_view, watch_layers
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,9 @@ def _steps(
     clock.lap("caption")
     model = trainable_view(host.load_model(), host.dtype)
     adapters = add_adapters(model.diffusion_model, config, host.layer_names)
-    watch_blocks(model.diffusion_model, host.check_cancel, config.checkpointing)
+    watch_layers(model.diffusion_model, host.check_cancel)
+    if config.checkpointing:
+        checkpoint_blocks(model.diffusion_model)
     parameters = [half for adapter in adapters for half in (adapter.down, adapter.up)]
     shape = bank.latents[:1].expand(config.batch_size, *bank.latents.shape[1:])
     conditions = usable(host.conditions(model, caption, shape))

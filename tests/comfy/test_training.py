@@ -163,6 +163,8 @@ def test_nothing_is_trained_twice_not_even_by_another_server(
     files = loras(trained.base)
     assert list(files) == [Path(trained.lora).name]
     assert "train" not in client.run(train_prompt()).seconds, "ComfyUI's cache"
+    by_other_settings = client.run(train_prompt(preset="best"))  # which the number of steps overrules
+    assert json.loads(by_other_settings.texts("train")[0])["found"], "also while a LoRA is patched into the weights"
     host = comfy_host.prepare()
     with comfy_host.Server(host, log=tmp_path / "again.log", base=trained.base) as again:
         result = ComfyClient(again.url).run(train_prompt())

@@ -47,6 +47,13 @@ def test_steps_follow_the_preset_and_the_batch() -> None:
     assert TrainConfig(resolution=256).resolution_for(1024) == 256
 
 
+def test_only_what_changes_the_result_counts_for_its_hash() -> None:
+    own = TrainConfig(preset="fast").decisive(3, 512)
+    assert own == TrainConfig(preset="best", steps=300, resolution=512, alpha=32, checkpointing=False).decisive(3, 512)
+    assert own != TrainConfig(preset="fast").decisive(4, 512)
+    assert own != TrainConfig(preset="fast", flip=False).decisive(3, 512)
+
+
 def test_crops_show_the_face_in_the_share_and_at_the_height_that_facechain_draws() -> None:
     config = TrainConfig(crops_per_photo=200)
     crops = plan_crops(2, SIZE, config, steps=100_000)

@@ -13,7 +13,7 @@ from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig
 from facechain.training.data import LatentBank
 from facechain.training.loop import Trainee, diffusion_loss, train, training_mode
-from facechain.training.network import add_adapters, trainable_view, watch_blocks
+from facechain.training.network import add_adapters, checkpoint_blocks, trainable_view, watch_layers
 
 WIDTH = 16
 
@@ -107,10 +107,12 @@ def names_of(model: Any) -> dict[str, str]:
     return {path: "lora_unet_" + path.replace(".", "_") for path, _ in model.diffusion_model.named_modules()}
 
 
-def make_trainee(model: Any, config: TrainConfig, on_block: Callable[[], None] = lambda: None) -> Trainee:
+def make_trainee(model: Any, config: TrainConfig, on_layer: Callable[[], None] = lambda: None) -> Trainee:
     view = trainable_view(model, torch.float32)
     adapters = add_adapters(view.diffusion_model, config, names_of(model))
-    watch_blocks(view.diffusion_model, on_block, config.checkpointing)
+    watch_layers(view.diffusion_model, on_layer)
+    if config.checkpointing:
+        checkpoint_blocks(view.diffusion_model)
     context = torch.randn(config.batch_size, 3, WIDTH, generator=torch.Generator().manual_seed(5))
     parameters = [half for adapter in adapters for half in (adapter.down, adapter.up)]
     return Trainee(view, parameters, {"c_crossattn": context}, torch.device("cpu"))
@@ -203,16 +205,22 @@ def test_a_cancel_is_noticed_in_the_backward_pass(checkpointing: bool) -> None:
     class Cancelled(Exception):
         pass
 
-    backward = False
+    chances, cancel_at = 0, -1
 
-    def on_block() -> None:
-        if backward:
+    def on_layer() -> None:
+        nonlocal chances
+        chances += 1
+        if chances == cancel_at:
             raise Cancelled
 
     with training_mode(0, CPU):
-        trainee = make_trainee(make_model(), TrainConfig(checkpointing=checkpointing), on_block)
+        trainee = make_trainee(make_model(), TrainConfig(checkpointing=checkpointing), on_layer)
+        diffusion_loss(trainee, bank().latents[:1], torch.Generator()).backward()
+        in_a_step, chances = chances, 0
         loss = diffusion_loss(trainee, bank().latents[:1], torch.Generator())
-        backward = True
+        forward = chances
+        assert forward == 18 and in_a_step - forward >= 10, "at every layer, both ways, where there are gradients"
+        cancel_at = in_a_step - 1
         with pytest.raises(Cancelled):
             loss.backward()
 
