@@ -27,6 +27,7 @@ _MIRRORED = [0, 4, 5, 6, 1, 2, 3, *(i + 1 if i % 2 else i - 1 for i in range(7, 
 # Where the body is that belongs to a face, in heights of the face (brows to chin): hips below its middle, side of
 # the landmark network's square. Medians over 12 portraits (2.8..4.0 and 9.8..12.1).
 _HIPS_BELOW_FACE, _SQUARE_OF_FACE = 3.4, 10.8
+_TILTED = 35.0  # degrees; necks of upright people hardly bend farther to the side
 _OWN_NOSE = 0.6  # heights of the face; a nose farther than this is another person's
 _SAME_BODY = 0.6  # overlap of two bodies' boxes, nose and shoulders close, above which they are one
 
@@ -70,13 +71,18 @@ def find_bodies(image: np.ndarray) -> list[Body]:
 def body_of(image: np.ndarray, face: Face, others: Sequence[Face] = ()) -> Body | None:
     """The body that belongs to a face in uint8 RGB [H, W, 3]; None where the network sees none there.
 
+    The body is taken as upright below a tilted head, and as lying where the head lies.
+
     others: further faces of the picture. They are hidden from the network, which otherwise leaps to
     the more prominent person where people sit close together or behind each other.
     """
     image = _without_heads(checked_picture(image), [other for other in others if other is not face])
+    angle = math.radians(face.roll) if abs(face.roll) > _TILTED else 0.0
+    size = max(face.height, face.width) if angle else face.height  # the box of a lying face is wide
     x, y = face.center
-    body = _landmarks(image, Region(x, y + _HIPS_BELOW_FACE * face.height, _SQUARE_OF_FACE * face.height))
-    if body is None or np.linalg.norm(body.landmarks[0, :2] - face.points[2]) > _OWN_NOSE * face.height:
+    hips = x - math.sin(angle) * _HIPS_BELOW_FACE * size, y + math.cos(angle) * _HIPS_BELOW_FACE * size
+    body = _landmarks(image, Region(*hips, _SQUARE_OF_FACE * size, angle))
+    if body is None or np.linalg.norm(body.landmarks[0, :2] - face.points[2]) > _OWN_NOSE * size:
         return None
     return body
 

@@ -7,6 +7,7 @@ dozen pixels: the face mesh says better where nose, eyes and ears are.
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from .bodies import Body, body_of, find_bodies
 from .faces.base import Face, FaceEngine
@@ -15,6 +16,7 @@ from .faces.base import Face, FaceEngine
 _FROM_BLAZEPOSE = np.array([0, -1, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7])
 _NECK, _RIGHT_SHOULDER, _LEFT_SHOULDER = 1, 2, 5
 _NOSE, _RIGHT_EYE, _LEFT_EYE, _RIGHT_EAR, _LEFT_EAR = 0, 14, 15, 16, 17
+_WORKING_SIDE = 1024  # pixels of the longer side that are left at least of a large picture
 _VISIBLE = 0.5  # BlazePose's visibility below which a point is a guess
 # BlazePose puts shoulders inside the joint: 0.86 of the width people mark (median of 11 portraits).
 _SHOULDERS = 1.12
@@ -32,14 +34,22 @@ def find_skeletons(image: np.ndarray, engine: FaceEngine) -> list[np.ndarray]:
     People of whom only the face is found get a skeleton of the head. A point is seen where it lies
     inside the picture and the networks are sure of it. [] where there is nobody.
     """
+    image, factor = _reduced(image)
     faces = engine.analyze([image], embed=False)[0]
     detected = find_bodies(image)
     people = [_person(image, face, faces, detected) for face in faces]
     people += [_from_body(body) for body in detected if all(_apart(body, face) > _STRANGER for face in faces)]
     for points in people:
         points[:, 2] *= _inside(points, image.shape[:2])
+        points[:, :2] = (points[:, :2] + 0.5) * factor - 0.5
     people = [points for points in people if points[:, 2].any()]
     return sorted(people, key=lambda points: float(points[points[:, 2] > 0, 0].mean()))
+
+
+def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """The picture, made smaller by a whole factor where it is large, and the factor: the networks read 256 pixels."""
+    factor = max(1, max(image.shape[:2]) // _WORKING_SIDE)
+    return (np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image), factor
 
 
 def _person(image: np.ndarray, face: Face, faces: list[Face], detected: list[Body]) -> np.ndarray:

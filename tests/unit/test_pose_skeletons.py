@@ -208,6 +208,28 @@ def test_a_mirrored_picture_gives_the_mirrored_skeleton(shared_data: Path, engin
     assert np.linalg.norm(plain[both, :2] - mirrored[swap][both, :2], axis=1).max() < 0.04 * 460
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_people_who_lie(turn: int, found: Callable, shared_data: Path, engine: EmbeddedEngine) -> None:
+    picture = read(shared_data / "templates" / "4.jpg")
+    (upright,), _ = found("templates/4.jpg")
+    (lying,) = find_skeletons(np.ascontiguousarray(np.rot90(picture, turn)), engine)
+    height, width = picture.shape[:2]
+    x, y = upright[:, 0], upright[:, 1]
+    turned = np.stack([y, width - 1 - x] if turn == 1 else [height - 1 - y, x], axis=1)
+    both = (upright[:, 2] > 0) & (lying[:, 2] > 0)
+    assert both.sum() >= 12
+    assert np.linalg.norm(turned - lying[:, :2], axis=1)[both].max() < 0.03 * height
+
+
+def test_a_large_picture_gives_the_same_skeleton(found: Callable, shared_data: Path, engine: EmbeddedEngine) -> None:
+    (plain,), _ = found("people/woman/pose1.png")
+    picture = Image.open(shared_data / "people" / "woman" / "pose1.png").convert("RGB")
+    (large,) = find_skeletons(np.asarray(picture.resize((6000, 6000))), engine)
+    both = (plain[:, 2] > 0) & (large[:, 2] > 0)
+    assert both.sum() >= 9
+    assert np.linalg.norm(plain[both, :2] - large[both, :2] * 512 / 6000, axis=1).max() < 0.02 * 460
+
+
 def test_nobody_gives_nothing(engine: EmbeddedEngine) -> None:
     ramp = np.linspace(0, 255, 300).astype(np.uint8)
     assert find_skeletons(np.stack([np.tile(ramp, (200, 1))] * 3, -1), engine) == []
