@@ -101,8 +101,8 @@ def test_style_portrait_tells_what_it_did(portrait: Ran) -> None:
     assert len(trained["losses"]) >= 1 and np.isfinite(trained["losses"]).all()
     # The stand-in draws noise, so no portrait shows a face; each must come with that reason.
     ranked = json.loads(portrait.result.texts(portrait.ids("FaceChain_SimilarityRank")[0])[0])
-    assert len(ranked["pictures"]) == 4
-    assert all(picture["reason"] for picture in ranked["pictures"] if picture["score"] is None)
+    assert len(ranked["ranked"]) + len(ranked["rejected"]) == 4
+    assert all(picture["reason"] for picture in ranked["rejected"])
 
 
 def test_training_reports_progress_on_the_websocket(portrait: Ran) -> None:
