@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _FLOOR = 4.0  # variance added to each colour axis (Lab units squared): a patch is never one single colour
+_ENOUGH = 1500  # points to fit; more of them only cost time
 
 
 class Mixture:
@@ -14,8 +15,9 @@ class Mixture:
     """
 
     def __init__(self, points: np.ndarray, weights: np.ndarray | None = None, parts: int = 3, rounds: int = 8) -> None:
+        stride = max(1, len(points) // _ENOUGH)
         weights = np.ones(len(points)) if weights is None else np.asarray(weights, np.float64)
-        points = np.asarray(points, np.float64)
+        points, weights = np.asarray(points[::stride], np.float64), weights[::stride]
         dims = points.shape[1]
         centered = points - np.average(points, axis=0, weights=weights)
         axis = np.linalg.eigh((centered * weights[:, None]).T @ centered)[1][:, -1]

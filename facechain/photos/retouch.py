@@ -26,14 +26,27 @@ _NOSTRILS = [98, 97, 2, 326, 327, 94]
 
 def retouched(image: np.ndarray, mesh: np.ndarray, strength: float) -> np.ndarray:
     """uint8 RGB [S, S, 3] with evener skin. mesh: [468, 3] in its pixels. strength: 0 (the very same picture) to 1."""
-    from scipy.ndimage import gaussian_filter
-
     if strength <= 0:
         return image
     width = float(np.ptp(mesh[OVAL, 0]))
     skin = skin_mask(image, mesh)
     if skin.max() < 0.1:
         return image
+    # The filters need only see the face and a little around it.
+    margin = 4 * COARSE * width
+    low = np.maximum(mesh[OVAL, :2].min(0) - margin, 0).astype(int)
+    high = (mesh[OVAL, :2].max(0) + margin).astype(int)
+    here = np.s_[low[1] : high[1], low[0] : high[0]]
+    values = image[here].astype(np.float32)
+    result = image.copy()
+    result[here] = np.clip((values - _removed(values, skin[here], width, strength)).round(), 0, 255).astype(np.uint8)
+    return result
+
+
+def _removed(values: np.ndarray, skin: np.ndarray, width: float, strength: float) -> np.ndarray:
+    """[H, W, 3] float32: what is taken off the picture's values [H, W, 3]. width: of the face in pixels."""
+    from scipy.ndimage import gaussian_filter
+
     weight = skin + 1e-4
 
     def smooth(sigma: float) -> np.ndarray:
@@ -41,12 +54,10 @@ def retouched(image: np.ndarray, mesh: np.ndarray, strength: float) -> np.ndarra
         share = gaussian_filter(weight, sigma)
         return np.stack([gaussian_filter(c * weight, sigma) / share for c in np.moveaxis(values, -1, 0)], -1)
 
-    values = image.astype(np.float32)
     blotches = smooth(FINE * width) - smooth(COARSE * width)
     # Strong differences are features (a mole, a nostril's edge, a dimple), not blotches.
     gentle = np.exp(-((np.abs(blotches).max(-1, keepdims=True) / _FEATURE) ** 2))
-    result = values - STRONGEST * min(strength, 1.0) * skin[..., None] * gentle * blotches
-    return np.clip(result.round(), 0, 255).astype(np.uint8)
+    return STRONGEST * min(strength, 1.0) * skin[..., None] * gentle * blotches
 
 
 def skin_mask(image: np.ndarray, mesh: np.ndarray) -> np.ndarray:
