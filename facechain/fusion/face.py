@@ -10,7 +10,7 @@ from ..faces.angles import head_angles
 from . import masks
 from .eyes import keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
-from .light import SkinLight, mean_skin, relit, skin_light
+from .light import SkinLight, mean_skin, relit, roughness, skin_light
 from .maps import Maps, draw_maps
 from .masks import smooth_step
 from .sampling import blurred, sample
@@ -99,7 +99,8 @@ def _new_face(
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
     own_colour = (mean_skin(texture, bare_source) / mean_skin(bent, bare_target)) ** skin_tone
     plain = (1 - maps.masks["drawn"]) * maps.inside
-    lit = relit(texture, source_light, target_light, plain, own_colour)
+    rough = roughness(texture, source_light, bent, target_light, np.minimum(bare_source, bare_target))
+    lit = relit(texture, source_light, target_light, plain, own_colour, width, rough)
     lit = with_grain_of(bent, lit, skin * shown, maps.inside)
     return lit, _visible(maps, shown, source_light, target_light, goal, width)
 

@@ -14,8 +14,10 @@ _SIDE = 96  # pixels of the face's width at which light is judged
 _REACHES = (0.35, 0.2, 0.08)
 # Differences of log brightness and log colour from the light around that bare skin hardly exceeds.
 _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
-# How far a photo's own shine, shadows and blushes, in logs, may stand out of the new light.
-_SHINE, _SHADOW, _BLUSH = 0.1, 0.5, 0.05
+# How far, in logs, a photo's own shine, shading and blushes may stand out of the new light; wider than _PATCH
+# (parts of the face's width) it is shading, finer it is lines and pores.
+_SHINE, _SHADE, _BLUSH, _PATCH = 0.1, 0.15, 0.04, 0.02
+_ROUGHNESS = (0.7, 1.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +55,43 @@ def skin_light(picture: np.ndarray, skin: np.ndarray, face_width: float) -> Skin
 
 
 def relit(
-    source: np.ndarray, source_light: SkinLight, target_light: SkinLight, skin: np.ndarray, own_colour: np.ndarray
+    source: np.ndarray,
+    source_light: SkinLight,
+    target_light: SkinLight,
+    skin: np.ndarray,
+    own_colour: np.ndarray,
+    face_width: float,
+    roughness: float,
 ) -> np.ndarray:
     """source [H, W, 3] with its light replaced by the target's, times own_colour [3].
 
     Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows
-    and pupils dark. On plain skin (skin [H, W] 0..1) what is left of hard shadows and shine is held down.
+    and pupils dark. On plain skin (skin [H, W] 0..1) what is left of hard shadows, shine and blushes is held
+    down; lines and folds stay, times roughness.
     """
     detail = np.log((np.maximum(source, 0) + _FLOOR) / source_light.light)
     brightness = detail.mean(-1, keepdims=True)
-    held = np.where(brightness > 0, _soft(brightness, _SHINE), _soft(brightness, _SHADOW))
-    colour = detail - brightness
-    calm = held + _soft(colour, _BLUSH)
+    colour = _soft(detail - brightness, _BLUSH)
+    weight = skin[..., None] + 1e-3
+    patches = blurred(brightness * weight, _PATCH * face_width) / blurred(weight, _PATCH * face_width)
+    lines = np.minimum(brightness - patches, _SHINE) * roughness
+    calm = _soft(patches, _SHADE) + lines + colour
     detail = detail + skin[..., None] * (calm - detail)
     return (np.exp(detail) * target_light.light * own_colour - _FLOOR).astype(np.float32)
+
+
+def roughness(
+    source: np.ndarray, source_light: SkinLight, target: np.ndarray, target_light: SkinLight, skin: np.ndarray
+) -> float:
+    """How rough the target's skin is beside the source's, within bounds: freckles do not go onto porcelain whole."""
+    chosen = skin > 0.6
+    if chosen.sum() < 100:
+        return 1.0
+    spread = []
+    for picture, light in ((target, target_light), (source, source_light)):
+        logs = np.log((np.maximum(picture, 0) + _FLOOR) / light.light).mean(-1)[chosen]
+        spread.append(float(np.percentile(logs, 84) - np.percentile(logs, 16)) + 1e-3)
+    return float(np.clip(spread[0] / spread[1], *_ROUGHNESS))
 
 
 def _soft(values: np.ndarray, limit: float) -> np.ndarray:

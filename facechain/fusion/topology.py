@@ -77,7 +77,7 @@ def atlas() -> Atlas:
     """The masks; drawn at the first call, then shared. Do not write to them."""
     outline = _drawn(OVAL)
     distance = _inner_distance(outline)
-    edge = _smooth_step(distance, 0.015, 0.11)
+    edge = _smooth_step(distance, 0.01, 0.085)
     y = (np.arange(ATLAS) + 0.5) / ATLAS * _SPAN - _SPAN / 2
     brow_top = surface().points[list(LEFT_BROW + RIGHT_BROW), 1].min()
     below_hairline = _smooth_step(y, brow_top - 0.17, brow_top - 0.03)[:, None]

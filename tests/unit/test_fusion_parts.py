@@ -105,7 +105,7 @@ def test_relit_takes_over_shading_and_colour() -> None:
     target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
     source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
     lights = [skin_light(p, skin, 80) for p in (source, target)]
-    new = relit(source, lights[0], lights[1], skin, np.ones(3))
+    new = relit(source, lights[0], lights[1], skin, np.ones(3), 80, 1.0)
     np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
 
 
