@@ -25,9 +25,11 @@ def test_the_workflows_are_listed_and_served(client: ComfyClient) -> None:
         assert graph["nodes"] and graph["links"]
 
 
-def test_the_log_has_no_warning_about_us(client: ComfyClient, server: comfy_host.Server) -> None:
+def test_the_log_of_the_start_has_no_warning_about_us(client: ComfyClient, server: comfy_host.Server) -> None:
     client.get("/object_info")
-    lines = server.log.read_text(errors="replace").splitlines()
+    # up to the first job: what other tests queue on purpose is logged as refused
+    start = server.log.read_text(errors="replace").split("got prompt")[0]
+    lines = start.splitlines()
     failed = [line for line in lines if "IMPORT FAILED" in line]
     assert all("nodes_audio" in line for line in failed), failed  # these miss torchaudio, see comfy_host.py
     ours = [line for line in lines if "facechain" in line.lower() and "seconds:" not in line]
