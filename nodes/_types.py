@@ -14,9 +14,8 @@ def engine_input() -> io.Combo.Input:
     """The face engine widget, the same on every node that looks at faces."""
     return io.Combo.Input(
         "engine",
-        options=["embedded", "insightface"],
+        options=["embedded"],
         default="embedded",
         tooltip="Which networks find and recognise faces. 'embedded' comes with the pack, needs no download and may be "
-        "used commercially. 'insightface' recognises better but needs its models in ComfyUI/models/insightface, "
-        "whose public weights are for non-commercial research only.",
+        "used commercially.",
     )

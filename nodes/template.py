@@ -183,7 +183,7 @@ class GroupPortrait(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Seed of the first face; each next one adds 1.",
+                    tooltip="Seed for the first person; each next one adds 1.",
                 ),
                 io.Int.Input(
                     "size",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import ModelFileError
 from .base import FaceEngine
 
-ENGINES = ("embedded", "insightface")
+ENGINES = ("embedded",)
 
 
 def engine(name: str = "embedded") -> FaceEngine:
@@ -14,6 +14,4 @@ def engine(name: str = "embedded") -> FaceEngine:
         from .embedded import EmbeddedEngine
 
         return EmbeddedEngine()
-    if name == "insightface":
-        raise ModelFileError("the face engine 'insightface' is not available in this version", "Choose 'embedded'")
     raise ModelFileError(f"there is no face engine {name!r}", f"Choose one of: {', '.join(ENGINES)}")

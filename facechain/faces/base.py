@@ -63,7 +63,7 @@ class FaceEngine(Protocol):
     """Finds and describes faces. Engines are cheap to make and load their networks when first used."""
 
     name: str
-    """"embedded" or "insightface"."""
+    """As the node's engine widget has it: "embedded"."""
     embedder: str
     """Id of the embedding network."""
 

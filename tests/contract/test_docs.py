@@ -122,14 +122,6 @@ def test_both_languages_quote_the_same_messages_and_choices(root: Path, node: st
 
 
 @each_page
-def test_the_licence_is_named_where_insightface_can_be_chosen(
-    infos: dict[str, Any], root: Path, node: str, language: str
-) -> None:
-    word = {"en": "non-commercial", "zh": "非商业"}[language]
-    assert (word in page(root, node, language)) == ("engine" in inputs_of(infos[node]))
-
-
-@each_page
 def test_tables_fit_the_narrow_panel(root: Path, node: str, language: str) -> None:
     """The help panel is 250 pixels wide at first, and the front end breaks no words."""
     for line in page(root, node, language).splitlines():
