@@ -71,13 +71,23 @@ def relit(
     """
     detail = np.log((np.maximum(source, 0) + _FLOOR) / source_light.light)
     brightness = detail.mean(-1, keepdims=True)
-    colour = _soft(detail - brightness, _BLUSH)
+    colour = (detail - brightness) * _colourfulness(source_light, target_light, skin)
+    detail = brightness + colour
     weight = skin[..., None] + 1e-3
     patches = blurred(brightness * weight, _PATCH * face_width) / blurred(weight, _PATCH * face_width)
     lines = np.minimum(brightness - patches, _SHINE) * roughness
-    calm = _soft(patches, _SHADE) + lines + colour
+    calm = _soft(patches, _SHADE) + lines + _soft(colour, _BLUSH)
     detail = detail + skin[..., None] * (calm - detail)
     return (np.exp(detail) * target_light.light * own_colour - _FLOOR).astype(np.float32)
+
+
+def _colourfulness(source_light: SkinLight, target_light: SkinLight, skin: np.ndarray) -> float:
+    """1, falling to 0 for a target without colour: lips and eyes in a black-and-white picture are grey too."""
+    tints = []
+    for light in (target_light, source_light):
+        logs = np.log(light.light)
+        tints.append(float((np.ptp(logs, axis=-1) * skin).sum()) + 1e-3)
+    return float(np.clip(3 * tints[0] / tints[1], 0, 1))
 
 
 def roughness(

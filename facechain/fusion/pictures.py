@@ -143,10 +143,15 @@ class _Work:
         self.mask[rows, columns] = torch.maximum(self.mask[rows, columns], torch.from_numpy(mask))
 
     def _again(self, face: Face, rows: slice, columns: slice) -> Face | None:
-        """The face as the engine sees it now; only its surroundings are looked at."""
-        found = self.engine.analyze([to_pixels(self.picture[rows, columns])[0]], embed=True)[0]
-        middle = np.array(face.center) - [columns.start, rows.start]
-        near = [f for f in found if np.hypot(*(np.array(f.center) - middle)) < 0.3 * max(face.width, face.height)]
+        """The face as the engine sees it now; only its surroundings are looked at, set upright."""
+        pixels = to_pixels(self.picture[rows, columns])[0]
+        x, y = face.center[0] - columns.start, face.center[1] - rows.start
+        for _ in range(round(face.roll / 90) % 4):
+            x, y = y, pixels.shape[1] - x
+            pixels = np.rot90(pixels)
+        found = self.engine.analyze([np.ascontiguousarray(pixels)])[0]
+        size = max(face.width, face.height)
+        near = [f for f in found if np.hypot(f.center[0] - x, f.center[1] - y) < 0.3 * size]
         return near[0] if near else None
 
     def _likeness(self, before: Face, after: Face | None) -> Report:

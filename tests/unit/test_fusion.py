@@ -154,6 +154,13 @@ def test_skin_tone_takes_the_persons_colour(shared_data: Path, man: Person) -> N
     assert redness[1] > redness[0] + 0.1
 
 
+def test_a_grey_picture_stays_grey(man: Person, targets: list[np.ndarray]) -> None:
+    grey = np.repeat(targets[0].mean(-1, keepdims=True).astype(np.uint8), 3, axis=2)
+    done = fuse_one(grey, man)
+    assert to_person(man, to_pixels(done.images)[0]) < to_person(man, grey) - 0.05
+    assert float((done.images.amax(-1) - done.images.amin(-1)).max()) < 0.04
+
+
 def test_a_picture_without_a_face_passes(man: Person, targets: list[np.ndarray]) -> None:
     empty = np.full_like(targets[0], 128)
     done = fuse_pictures(from_pixels(targets[0], empty), man, EMBEDDED, Strength())
@@ -230,6 +237,23 @@ def test_errors_say_what_to_do(man: Person, targets: list[np.ndarray]) -> None:
         fuse_pictures(image, person_with(man, images=torch.ones_like(man.images)), EMBEDDED, Strength())
     with pytest.raises(FaceChainError, match="no face fusion"):
         check_fusion("inswapper")
+
+
+@pytest.mark.parametrize("cut", ["left half missing", "chin missing", "tiny", "on its side"])
+def test_awkward_faces_are_fused_without_harm(man: Person, targets: list[np.ndarray], cut: str) -> None:
+    face = only_face(targets[0])
+    x, bottom = int(face.center[0]), int(face.box[3])
+    picture = {
+        "left half missing": targets[0][:, x - 10 :],
+        "chin missing": targets[0][: bottom - 25],
+        "tiny": np.asarray(Image.fromarray(targets[0]).resize((100, 100))),
+        "on its side": np.rot90(targets[0]),
+    }[cut]
+    picture = np.ascontiguousarray(picture)
+    done = fuse_one(picture, man)
+    assert done.images.isfinite().all() and done.masks.any()
+    changed = done.reports[0]["changed"][0]
+    assert changed["distance_after"] < changed["distance_before"]
 
 
 def test_progress_can_cancel(man: Person, targets: list[np.ndarray]) -> None:
