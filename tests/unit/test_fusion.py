@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,29 @@ def test_pixels_outside_the_region_stay(man: Person, targets: list[np.ndarray]) 
     assert done.masks.any()
 
 
+def test_glasses_stay(man: Person, shared_data: Path) -> None:
+    target = load(shared_data / "styles_preview/Cybernetics_punk.jpg")
+    mesh = only_face(target).mesh
+    assert mesh is not None
+    low, high = mesh[:, :2].min(0).astype(int), mesh[:, :2].max(0).astype(int)
+    middle = slice(low[1] + (high[1] - low[1]) // 5, low[1] + (high[1] - low[1]) // 2), slice(low[0], high[0])
+    frame = target[middle].max(-1) < 50
+    assert frame.sum() > 1000
+    new = to_pixels(fuse_one(target, man, Strength(shape=0)).images)[0][middle]
+    assert float((new[frame].max(-1) < 90).mean()) > 0.85
+
+
+def test_an_engine_without_meshes_gets_them(man: Person, targets: list[np.ndarray]) -> None:
+    class Bare:
+        name, embedder = "bare", EMBEDDED.embedder
+
+        def analyze(self, images: Any, *, embed: bool = True, attributes: bool = False) -> list[list[Face]]:
+            return [[replace(face, mesh=None) for face in faces] for faces in EMBEDDED.analyze(images)]
+
+    bare = fuse_pictures(from_pixels(targets[0]), man, Bare(), Strength())
+    assert torch.equal(bare.images, fuse_one(targets[0], man).images)
+
+
 def test_the_photo_of_the_nearest_pose_is_used(shared_data: Path) -> None:
     person = person_of(*(shared_data / f"people/man/pose{n}.png" for n in (1, 2, 4)))
     photos = photos_of(person)
@@ -272,6 +296,4 @@ def test_progress_can_cancel(man: Person, targets: list[np.ndarray]) -> None:
 
 
 def person_with(person: Person, **changes: object) -> Person:
-    from dataclasses import replace
-
     return replace(person, **changes)  # type: ignore[arg-type]
