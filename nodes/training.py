@@ -123,11 +123,12 @@ class TrainPersonLoRA(io.ComfyNode):
         from ..facechain.training.config import config_from
         from ..facechain.training.curve import curve_of
         from ..facechain.training.trainer import train_person
+        from ._training_host import TrainingHost, training_progress
 
         chosen = {"steps": steps, "resolution": resolution, "batch_size": batch_size, "rank": rank}
         config = config_from(preset, seed=seed, learning_rate=learning_rate, **chosen)
-        host = _host.TrainingHost(model, clip, vae)
-        trained = train_person(person, config, host, _host.training_progress(person.name))
+        host = TrainingHost(model, clip, vae)
+        trained = train_person(person, config, host, training_progress(person.name))
         _remember(trained.person)
         model, clip = _host.apply_person_lora(model, clip, trained.name, 1.0)
         curve = from_pixels(curve_of(trained.report))

@@ -6,7 +6,7 @@
 Sets everything up, starts the server, queues both workflows through the HTTP API, and writes the
 pictures and a contact sheet into demo_output/. Without --checkpoint a stand-in base model made on the
 spot is used: it has never seen a picture and draws coloured noise, so the portraits are noise. The group
-photo, whose template and face fusion are real, already looks like a result.
+photo, whose template and face fusion are real, already looks like a result (its faces are not drawn anew then).
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from comfy_client import ComfyClient, Prompt, Result
 
 OUTPUT = comfy_host.ROOT / "demo_output"
-NOISE = "Note: the stand-in base model draws coloured noise; name a real one with --checkpoint for real portraits."
+NOISE = (
+    "Note: the stand-in base model draws coloured noise, so the portraits are noise and the group photo's faces are fused "
+    "without being drawn anew; name a real model with --checkpoint."
+)
 
 
 def main() -> None:
@@ -123,10 +126,10 @@ def _follow(client: ComfyClient, name: str, prompt: Prompt) -> Result:
         elif kind == "executed":
             done.add(data["node"])
         elif kind == "executing" and data["node"]:
-            title = titles.get(data.get("display_node") or data["node"], data["node"])
+            title = _title(titles, data["node"])
             bar.set_postfix_str(title)
         elif kind == "progress":
-            title = titles.get(data["node"], data["node"])
+            title = _title(titles, data["node"])
             bar.set_postfix_str(f"{title} {data['value']}/{data['max']}")
         bar.n = min(len(done), len(prompt))
         bar.refresh()
@@ -135,10 +138,17 @@ def _follow(client: ComfyClient, name: str, prompt: Prompt) -> Result:
     bar.n = len(prompt)
     bar.set_postfix_str("done")
     bar.close()
-    times = {titles.get(node, node): seconds for node, seconds in result.seconds.items()}
-    for title, seconds in times.items():
-        print(f"  {title:<32} {seconds:7.2f} s")
+    for node, seconds in result.seconds.items():
+        print(f"  {_title(titles, node):<40} {seconds:7.2f} s")
     return result
+
+
+def _title(titles: dict[str, str], node: str) -> str:
+    """The title of a node, or of the node it is part of and its name therein: "Group Portrait: person1 fuse"."""
+    if node in titles:
+        return titles[node]
+    outer, _, inner = node.partition(".")
+    return f"{titles.get(outer, outer)}: {inner.split('.')[-1].replace('_', ' ')}"
 
 
 def _save_pictures(client: ComfyClient, name: str, result: Result) -> list[Path]:

@@ -1,0 +1,163 @@
+"""What Train Person LoRA asks of ComfyUI: the model in a form that can be trained, encoders, memory, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..facechain.errors import TrainingError
+from ._host import applied_person_loras, check_cancel, find_model, model_folder, progress_bar
+
+
+def training_progress(title: str) -> Callable[[int, int, list[float], float], None]:
+    """A progress callback for a training: the node's bar, and every 2 s the loss curve on the node."""
+    from ..facechain.training.curve import draw_curve, note_of
+
+    advance = progress_bar(1)
+    shown = time.monotonic()
+
+    def report(step: int, steps: int, losses: list[float], seconds: float) -> None:
+        nonlocal shown
+        picture = None
+        if time.monotonic() - shown > 2:
+            shown = time.monotonic()
+            picture = draw_curve(losses, steps, title, note_of(step, steps, losses, seconds))
+        advance(step, steps, picture)
+
+    return report
+
+
+class TrainingHost:
+    """What facechain.training.trainer.Host asks for, of the MODEL, CLIP and VAE of a graph."""
+
+    def __init__(self, model: Any, clip: Any, vae: Any) -> None:
+        import comfy.model_management as management
+        import torch
+
+        from ..facechain.training.lora_file import Base
+
+        others = [name for name, weight in applied_person_loras(model).items() if weight]
+        if others:
+            raise TrainingError(
+                f"the model already carries the person LoRA {others[0]}", "Connect the MODEL of the checkpoint itself"
+            )
+        self._model, self._clip, self._vae = model, clip, vae
+        sampling = model.get_model_object("model_sampling")
+        noise_levels = [float(sampling.percent_to_sigma(percent)) for percent in (0.01, 0.5, 0.99)]
+        self.base = Base(
+            model=_fingerprint(model, type(model.model).__name__, type(sampling).__mro__, noise_levels),
+            clip=_fingerprint(clip.patcher, clip.layer_idx),
+            vae=_fingerprint(vae.patcher),
+            family=type(model.model.model_config).__name__,
+        )
+        self.device = model.load_device
+        narrow = self.device.type == "cuda" and management.should_use_bf16(self.device)
+        self.dtype = torch.bfloat16 if narrow else torch.float32
+        self.layer_names: Mapping[str, str] = _lora_layer_names(model.model)
+
+    def encode_images(self, images: Any) -> Any:
+        with _inference():
+            return self._vae.encode(images)
+
+    def encode_caption(self, caption: str) -> Any:
+        with _inference():
+            return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
+
+    def load_model(self) -> Any:
+        import comfy.model_management
+
+        # as core's Train LoRA: room for the activations by putting everything else aside
+        with _inference():
+            comfy.model_management.load_models_gpu([self._model], memory_required=10**20, force_full_load=True)
+        return self._model.model
+
+    def conditions(self, model: Any, caption: Any, latents: Any) -> dict[str, Any]:
+        embedding, extras = caption[0]
+        noise = latents.to(self.device)
+        size = {"width": latents.shape[-1] * 8, "height": latents.shape[-2] * 8}
+        found = model.extra_conds(
+            **{**extras, **size},
+            cross_attn=embedding.to(self.device),
+            noise=noise,
+            device=self.device,
+            prompt_type="positive",
+        )
+        return {name: c.process_cond(batch_size=len(latents), area=None).cond for name, c in found.items()}
+
+    def options(self) -> dict[str, Any]:
+        from comfy.ldm.modules.attention import attention_pytorch
+
+        # core's choice for the CPU is slower in training, and needs up to twice the memory
+        return {"optimized_attention_override": lambda _, *inputs, **options: attention_pytorch(*inputs, **options)}
+
+    def find_lora(self, name: str) -> Path | None:
+        return find_model("loras", name)
+
+    def lora_folder(self) -> Path:
+        return model_folder("loras")
+
+    def check_cancel(self) -> None:
+        check_cancel()
+
+    def free_memory(self) -> None:
+        import comfy.model_management
+
+        comfy.model_management.soft_empty_cache()
+
+
+def _inference() -> Any:
+    """ComfyUI's own mode, for its own work in the midst of a training."""
+    import torch
+
+    return torch.inference_mode()
+
+
+def _fingerprint(patcher: Any, *words: object) -> str:
+    """Hash of a network's own weights and of the patches (LoRAs) that the graph has put on it so far.
+
+    Independent of what other branches of the graph have patched into the same weights at the moment.
+    """
+    from ..facechain.training.fingerprint import weights_hash
+
+    own = {
+        key: patcher.backup[key].weight if key in patcher.backup else value
+        for key, value in patcher.model.state_dict().items()
+    }
+    patches: list[tuple[str, Any]] = []
+    strengths = []
+    for key, entries in sorted(patcher.patches.items(), key=lambda item: str(item[0])):
+        for index, (strength, weights, strength_model, offset, _) in enumerate(entries):
+            leaves = list(_leaves(weights))
+            tensors = [leaf for leaf in leaves if hasattr(leaf, "untyped_storage")]
+            patches += [(f"patch {key} {index} {n}", tensor) for n, tensor in enumerate(tensors)]
+            numbers = [leaf for leaf in leaves if isinstance(leaf, (int, float, str))]
+            strengths.append([str(key), strength, strength_model, str(offset), *numbers])
+    return weights_hash([*own.items(), *patches], [str(word) for word in words] + strengths)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What a weight patch holds: a tensor, an adapter with its weights, or nested tuples of tensors and numbers."""
+    value = getattr(value, "weights", value)
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _lora_layer_names(model: Any) -> dict[str, str]:
+    """kohya's key by layer path: {"input_blocks.1.1...attn1.to_q": "lora_unet_down_blocks_0_attentions_0_..."}.
+
+    Of core's several names for a layer, the one that other tools know comes last.
+    """
+    import comfy.lora
+
+    keys = comfy.lora.model_lora_keys_unet(model, {})
+    prefix, suffix = "diffusion_model.", ".weight"
+    return {
+        target[len(prefix) : -len(suffix)]: name
+        for name, target in keys.items()
+        if name.startswith("lora_unet_") and isinstance(target, str) and target.endswith(suffix)
+    }
