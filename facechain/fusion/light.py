@@ -11,12 +11,12 @@ from .sampling import blurred, resized
 _FLOOR = 0.02  # keeps ratios of dark pixels sane
 _SIDE = 96  # pixels of the face's width at which light is judged
 # Widths of the light's blur, parts of the face's width: from the whole face to its shading.
-_REACHES = (0.35, 0.2, 0.08)
+_REACHES = (0.35, 0.2, 0.1)
 # Differences of log brightness and log colour from the light around that bare skin hardly exceeds.
 _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
 # How far, in logs, a photo's own shine, shading and blushes may stand out of the new light; wider than _PATCH
 # (parts of the face's width) it is shading, finer it is lines and pores.
-_SHINE, _SHADE, _BLUSH, _PATCH = 0.1, 0.15, 0.04, 0.02
+_SHINE, _SHADE, _BLUSH, _PATCH = 0.12, 0.2, 0.04, 0.02
 _ROUGHNESS = (0.7, 1.1)
 
 

@@ -13,7 +13,7 @@ from ..faces import engine
 from ..faces.base import Face
 from ..images import to_pixels
 from ..person import Person
-from .eyes import look_at_eyes
+from .eyes import Eye, keeps_target_eyes, look_at_eyes
 from .face import Source
 from .masks import mouth_gap
 
@@ -21,7 +21,7 @@ from .masks import mouth_gap
 HALF_PIXEL = np.array([0.5, 0.5, 0.0])
 # What each unlikeness costs: degrees of yaw and pitch that count as 1, and weights of the rest.
 _YAW, _PITCH = 20.0, 30.0
-_QUALITY, _LIPS, _SHUT, _LIGHT = 1.0, 3.0, 1.5, 1.0
+_QUALITY, _LIPS, _EYES, _LIGHT = 1.0, 3.0, 0.4, 1.0
 _KEPT = 4  # people whose prepared photos stay in memory
 _lock = threading.Lock()
 _prepared: OrderedDict[str, list[Photo]] = OrderedDict()
@@ -32,7 +32,7 @@ class Photo:
     """A photo of the person, ready to be used, and what speaks for it.
 
     number: its place in the person's photos, from 0. name: its file name, "" if unknown.
-    yaw, pitch: degrees. quality: 0..1. gap: of the lips. shut: whether the eyes are. side_light: see `side_light`.
+    yaw, pitch: degrees. quality: 0..1. gap: of the lips. eyes: see `look_at_eyes`. side_light: see `side_light`.
     """
 
     source: Source
@@ -42,7 +42,7 @@ class Photo:
     pitch: float
     quality: float
     gap: float
-    shut: bool
+    eyes: dict[str, Eye]
     side_light: float
 
 
@@ -63,7 +63,7 @@ def best_photo(photos: list[Photo], picture: np.ndarray, face: Face) -> Photo:
     assert face.mesh is not None
     mesh = face.mesh - HALF_PIXEL
     gap, light = mouth_gap(mesh), side_light(picture, mesh)
-    shut = _shut(picture, mesh)
+    eyes = look_at_eyes(picture, mesh)
 
     def cost(photo: Photo) -> float:
         return (
@@ -71,7 +71,7 @@ def best_photo(photos: list[Photo], picture: np.ndarray, face: Face) -> Photo:
             + abs(photo.pitch - face.pitch) / _PITCH
             + _QUALITY * (1 - photo.quality)
             + _LIPS * abs(photo.gap - gap)
-            + _SHUT * (photo.shut != shut)
+            + _EYES * keeps_target_eyes(photo.eyes, eyes)
             + _LIGHT * abs(photo.side_light - light)
         )
 
@@ -115,10 +115,6 @@ def _photo(person: Person, number: int, face: Face) -> Photo:
         pitch=face.pitch,
         quality=float(person.quality[number]),
         gap=mouth_gap(mesh),
-        shut=_shut(picture, mesh),
+        eyes=look_at_eyes(picture, mesh),
         side_light=side_light(picture, mesh),
     )
-
-
-def _shut(picture: np.ndarray, mesh: np.ndarray) -> bool:
-    return all(eye.gaze is None for eye in look_at_eyes(picture, mesh).values())
