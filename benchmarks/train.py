@@ -63,7 +63,7 @@ def _measure(checkpoint: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     import comfy.sd
     import torch
 
-    host_module = importlib.import_module("pack.nodes._host")
+    host_module = importlib.import_module("pack.nodes._training_host")
     config_module = importlib.import_module("pack.facechain.training.config")
     trainer = importlib.import_module("pack.facechain.training.trainer")
     rounds: dict[int, list[dict[str, Any]]] = {size: [] for size in arguments.sizes}

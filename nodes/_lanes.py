@@ -142,11 +142,10 @@ class _Lane:
             grow=GROW,
             engine=self.settings.engine,
         )
-        crop, mask, record = face.out(0), face.out(1), face.out(2)
-        if self.settings.denoise > 0:
-            crop = self.inpaint(crop, mask)
+        original, mask, record = face.out(0), face.out(1), face.out(2)
+        crop = self.inpaint(original, mask) if self.settings.denoise > 0 else original
         if self.settings.identity > 0:
-            crop = self.fuse(crop, mask)
+            crop = self.fuse(crop, mask, original)
         paste = self.node(
             "FaceChain_TemplatePaste",
             "paste",
@@ -218,7 +217,7 @@ class _Lane:
         negative = self.node("CLIPTextEncode", "negative", clip=clip, text=prompts.negative)
         return model, positive.out(0), negative.out(0)
 
-    def fuse(self, crop: Link, mask: Link) -> Link:
+    def fuse(self, crop: Link, mask: Link, original: Link) -> Link:
         fused = self.node(
             "FaceChain_FaceFusion",
             "fuse",
@@ -232,6 +231,7 @@ class _Lane:
             skin_tone=0.0,
             engine=self.settings.engine,
             region=mask,
+            fallback=original,  # where drawing anew lost the face, the person must not be left out
         )
         return fused.out(0)
 

@@ -75,6 +75,12 @@ class FaceFusion(io.ComfyNode):
                 ),
                 engine_input(),
                 io.Mask.Input("region", optional=True, tooltip="Only faces and pixels inside this mask are changed."),
+                io.Image.Input(
+                    "fallback",
+                    optional=True,
+                    tooltip="Taken instead of a picture in which no face is found, such as the crop as it was before it was "
+                    "drawn anew. The same size as the pictures.",
+                ),
             ],
             outputs=[
                 io.Image.Output("fused", display_name="fused", tooltip="The pictures with the person's face."),
@@ -100,6 +106,7 @@ class FaceFusion(io.ComfyNode):
         skin_tone: float,
         engine: str,
         region: torch.Tensor | None = None,
+        fallback: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         from ..facechain.faces import engine as face_engine
         from ..facechain.fusion import Strength, check_fusion, fuse_pictures
@@ -113,6 +120,7 @@ class FaceFusion(io.ComfyNode):
             faces=faces,
             face_index=face_index,
             region=region,
+            fallback=fallback,
             progress=_host.progress_bar(len(images)),
         )
         report = json.dumps(done.reports, ensure_ascii=False, indent=1)

@@ -16,10 +16,10 @@ WORKFLOWS = comfy_host.ROOT / "workflows" / "api"
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 
 # Parts of the six-people photo (left, top, right, bottom): three people as the template,
-# whose faces 1 and 3 are replaced, and a fourth person as the second person's photo.
-TEMPLATE_PART = (0, 60, 700, 760)
-SECOND_PERSON_PART = (640, 240, 960, 590)
-TEMPLATE_FACES = "1, 3"
+# whose faces 3 and 1 are replaced, and a fourth person as the second person's photo.
+TEMPLATE_PART = (580, 0, 1280, 700)
+SECOND_PERSON_PART = (385, 200, 700, 560)
+TEMPLATE_FACES = "3, 1"
 
 # Settings for the stand-in base model, by node. What it draws is blurred noise, which would spoil the faces of the
 # group photo: they are fused as the template has them. The tests draw them anew all the same.

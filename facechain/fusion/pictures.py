@@ -44,12 +44,15 @@ def fuse_pictures(
     faces: str = "largest",
     face_index: int = 1,
     region: torch.Tensor | None = None,
+    fallback: torch.Tensor | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> FusedPictures:
     """Fuse the person's face into IMAGE [N, H, W, 3 or 4], any range of values, on the CPU.
 
     faces: one of FACE_CHOICES; face_index counts from 1, left to right. region: MASK [1 or N, h, w]; only faces
-    and pixels inside are changed. progress: called with the number of pictures done; may raise to cancel.
+    and pixels inside are changed. fallback: IMAGE [1 or N, H, W, 3 or 4] of the same size, taken instead of a picture
+    in which there is nothing to fuse (a face that was drawn anew and lost); that picture's mask is then relative to it.
+    progress: called with the number of pictures done; may raise to cancel.
     A picture without a face is not changed, and its report says so.
     Raises RecordError where person and engine use different embedders, FaceError where no photo of the person
     can be used, FaceChainError for a choice that does not exist.
@@ -60,6 +63,7 @@ def fuse_pictures(
         raise PhotoError(
             f"pictures of shape {tuple(images.shape)} cannot be fused", "Connect an IMAGE of [batch, height, width, 3]"
         )
+    _check_fallback(fallback, images)
     known = reference(person, engine)
     masks = torch.zeros(images.shape[:3])
     if strength.identity == 0:
@@ -71,7 +75,12 @@ def fuse_pictures(
     reports = []
     for number in range(len(images)):
         work = _Work(fused[number], masks[number], photos, known, engine, strength, regions(number))
-        reports.append(work.run(number, faces, face_index))
+        report = work.run(number, faces, face_index)
+        if fallback is not None and not report["changed"]:
+            fused[number] = fallback[number % len(fallback)]
+            why = report["note"].removesuffix(": picture unchanged")
+            report = {**work.run(number, faces, face_index), "note": f"{why}: the fallback picture was taken"}
+        reports.append(report)
         progress(number + 1)
     return FusedPictures(fused, masks, reports)
 
@@ -163,6 +172,16 @@ class _Work:
             report[f"distance_{when}"] = round(_mean_distance(self.known, embedding), 4) if known else None
             report[f"likeness_{when}"] = round(self.known.percent(embedding), 1) if known else None
         return report
+
+
+def _check_fallback(fallback: torch.Tensor | None, images: torch.Tensor) -> None:
+    if fallback is None:
+        return
+    if fallback.shape[1:] != images.shape[1:] or len(fallback) not in (1, len(images)):
+        raise PhotoError(
+            f"{len(images)} pictures of shape {tuple(images.shape[1:])} do not go with a fallback of shape {tuple(fallback.shape)}",
+            "Connect a fallback picture of the same size, one for all or one for each",
+        )
 
 
 def _mean_distance(known: Reference, embedding: np.ndarray) -> float:

@@ -297,3 +297,15 @@ def test_progress_can_cancel(man: Person, targets: list[np.ndarray]) -> None:
 
 def person_with(person: Person, **changes: object) -> Person:
     return replace(person, **changes)  # type: ignore[arg-type]
+
+
+def test_a_lost_face_is_fused_on_the_fallback_picture(man: Person, targets: list[np.ndarray]) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, targets[0].shape, np.uint8)
+    both = from_pixels(noise, targets[1])
+    done = fuse_pictures(both, man, EMBEDDED, Strength(), fallback=from_pixels(targets[0]))
+    alone = fuse_one(targets[0], man)
+    assert torch.equal(done.images[0], alone.images[0])
+    assert done.reports[0]["note"] == "no face found: the fallback picture was taken"
+    assert torch.equal(done.images[1], fuse_one(targets[1], man).images[0])  # its own face was there
+    with pytest.raises(PhotoError, match="same size"):
+        fuse_pictures(both, man, EMBEDDED, Strength(), fallback=from_pixels(targets[0][:100]))
