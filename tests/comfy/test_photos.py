@@ -156,3 +156,19 @@ def test_a_broken_file_is_named(client: ComfyClient, folder: Callable[..., Path]
     place = folder("broken", men[:2])
     (place / "x.jpg").write_bytes(men[0].read_bytes()[:5000])
     assert "photo 3 of 3 (x.jpg): the file is damaged" in str(refused(client, prompt({"folder": "broken"})))
+
+
+def test_a_12000_pixel_png_is_refused_and_a_jpeg_is_scaled_while_it_is_read(
+    client: ComfyClient, folder: Callable[..., Path], package_photos: dict[str, Path], tmp_path: Path
+) -> None:
+    Image.new("1", (12000, 12000)).save(tmp_path / "huge.png")
+    folder("huge", [tmp_path / "huge.png"])
+    error = str(refused(client, prompt({"folder": "huge"})))
+    assert "(huge.png): 12000 x 12000 pixels are too many" in error and "or as JPEG" in error
+    with Image.open(package_photos["astronaut"]) as photo:
+        wide = Image.new("RGB", (12000, 6000), "grey")
+        wide.paste(photo.convert("RGB").resize((6000, 6000)), (3000, 0))
+    wide.save(tmp_path / "wide.jpg", quality=80)
+    folder("wide", [tmp_path / "wide.jpg"])
+    verdicts = json.loads(client.run(prompt({"folder": "wide"})).texts("2")[0])
+    assert verdicts["accepted"] == 1
