@@ -114,6 +114,10 @@ def _inference() -> Any:
     return torch.inference_mode()
 
 
+# Checkpoints of SD 1.5 have neither: core leaves the first as it finds the memory, and uses it for nothing.
+UNCERTAIN = (".text_projection.weight", ".logit_scale")
+
+
 def _fingerprint(patcher: Any, *words: object) -> str:
     """Hash of a network's own weights and of the patches (LoRAs) that the graph has put on it so far.
 
@@ -124,6 +128,7 @@ def _fingerprint(patcher: Any, *words: object) -> str:
     own = {
         key: patcher.backup[key].weight if key in patcher.backup else value
         for key, value in patcher.model.state_dict().items()
+        if not key.endswith(UNCERTAIN)
     }
     patches: list[tuple[str, Any]] = []
     strengths = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -174,6 +176,37 @@ def test_nothing_is_trained_twice_not_even_by_another_server(
     assert report["found"] and report["lora"] == trained.lora and report["losses"] == trained.report["losses"]
     assert not any(node == "train" for node, _, _ in result.progress)
     assert loras(trained.base) == files
+
+
+def test_what_the_checkpoint_lacks_does_not_count(root: Path, standin_models: dict[str, Path]) -> None:
+    """Core leaves CLIP's text projection as it finds the memory where a checkpoint has none, as all of SD 1.5."""
+    done = subprocess.run(
+        [sys.executable, "-c", HASHES, str(root), str(standin_models["checkpoints"])], capture_output=True
+    )
+    first, second = done.stdout.decode().split()[-2:]
+    assert first == second, done.stderr.decode()
+
+
+HASHES = """
+import importlib, sys, types
+from pathlib import Path
+root, checkpoint = sys.argv[1:]
+sys.path.insert(0, root + "/scripts")
+import comfy_host
+sys.path.insert(0, str(comfy_host.prepare().comfy))
+sys.argv = ["main.py", "--cpu"]
+import comfy.options; comfy.options.enable_args_parsing()
+import comfy.sd, torch
+for name, path in (("pack", root), ("pack.nodes", root + "/nodes")):
+    module = types.ModuleType(name); module.__path__ = [path]; sys.modules[name] = module
+host = importlib.import_module("pack.nodes._training_host")
+model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(checkpoint)
+projection = clip.patcher.model.clip_l.transformer.text_projection.weight
+for value in (0.0, 0.5):
+    with torch.no_grad():
+        projection.fill_(value)
+    print(host.TrainingHost(model, clip, vae).base.clip)
+"""
 
 
 def test_the_saved_person_knows_the_lora(trained: Trained) -> None:
