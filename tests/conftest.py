@@ -100,18 +100,6 @@ def client(server: comfy_host.Server) -> ComfyClient:
     return ComfyClient(server.url)
 
 
-@pytest.fixture(scope="session")
-def upload_folder(client: ComfyClient) -> Callable[[str, list[Path]], str]:
-    """Uploads pictures into input/<folder> through the API and returns the folder's name."""
-
-    def upload(folder: str, pictures: list[Path]) -> str:
-        for picture in pictures:
-            client.upload(picture, folder)
-        return folder
-
-    return upload
-
-
 @pytest.fixture()
 def run(client: ComfyClient) -> Callable[[dict[str, Any]], Any]:
     """Queues a workflow in API format and waits; see ComfyClient.run."""
