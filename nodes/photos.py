@@ -72,7 +72,7 @@ class LoadPhotos(io.ComfyNode):
         try:
             _photos(folder, files)
         except FaceChainError as error:
-            return str(error)
+            return _ToldOnce(error)
         return True
 
     @classmethod
@@ -237,6 +237,15 @@ class Preprocess(io.ComfyNode):
         report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
         shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,)}
         return io.NodeOutput(person, person.images, person.masks, person.caption, report, verdicts, ui=shown)
+
+
+class _ToldOnce(str):
+    """What is wrong. ComfyUI prints it for each input that was checked: for the first in full, then in brief."""
+
+    def __str__(self) -> str:
+        first = not hasattr(self, "_told")
+        self._told = True
+        return super().__str__() if first else "(as above)"
 
 
 def _photos(folder: str, files: str) -> list[tuple[str, Path]]:

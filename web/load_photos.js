@@ -1,0 +1,260 @@
+// Load Photos takes pictures from the user's computer: a button that uploads several at once, dropping
+// them onto the node, and thumbnails of what is chosen.
+//
+// Pictures go into ComfyUI's input folder by its own upload, each node's into a folder of their own
+// (facechain/<date and time>), under their own names; the widget `files` then names them. Without this
+// file the node works as well, with what is in the input folder already.
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const NODE = "FaceChain_LoadPhotos";
+const MOST = 200;
+const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?|hei[cf]|avif|gif)$/i; // as nodes/_host.py has it
+const SIDE = 64; // of a thumbnail, in pixels
+const ROWS = 3; // of thumbnails, then they scroll
+const MARGIN = 8;
+
+const WORDS = {
+  en: {
+    upload: "upload photos",
+    drop: "drop photos here, or name files of the input folder, one a line",
+    busy: (done, count) => `uploading ${done} of ${count} …`,
+    remove: "leave this photo out",
+    title: "Load Photos",
+    odd: (names) => `Not a picture, left out: ${names}`,
+    failed: (name, why) => `${name} could not be uploaded: ${why}`,
+    many: (left) => `At most ${MOST} photos are loaded: ${left} were left out`,
+    large: "the file is larger than the server takes (--max-upload-size)",
+    offline: "the server does not answer",
+  },
+  zh: {
+    upload: "上传照片",
+    drop: "把照片拖到这里，或填写 input 目录下的文件名，每行一个",
+    busy: (done, count) => `正在上传 ${done} / ${count} …`,
+    remove: "去掉这张照片",
+    title: "加载照片",
+    odd: (names) => `不是图片，已跳过：${names}`,
+    failed: (name, why) => `${name} 上传失败：${why}`,
+    many: (left) => `最多加载 ${MOST} 张照片，其余 ${left} 张未上传`,
+    large: "文件超过服务器的上传上限（--max-upload-size）",
+    offline: "服务器没有响应",
+  },
+};
+const STYLE = `
+  .facechain-photos { display: grid; grid-template-columns: repeat(auto-fill, ${SIDE}px); gap: 4px; overflow-y: auto; }
+  .facechain-photos figure { position: relative; width: ${SIDE}px; height: ${SIDE}px; margin: 0; overflow: hidden;
+    border-radius: 4px; background: rgba(128, 128, 128, 0.25); }
+  .facechain-photos img { width: 100%; height: 100%; object-fit: cover; }
+  .facechain-photos figcaption { position: absolute; inset: 0; padding: 4px; overflow: hidden; overflow-wrap: anywhere;
+    font-size: 10px; color: var(--input-text, #ddd); }
+  .facechain-photos button { position: absolute; top: 2px; right: 2px; width: 18px; height: 18px; padding: 0; border: 0;
+    border-radius: 9px; font-size: 12px; line-height: 18px; background: rgba(0, 0, 0, 0.65); color: #fff;
+    cursor: pointer; opacity: 0; }
+  .facechain-photos figure:hover button, .facechain-photos button:focus-visible { opacity: 1; }`;
+
+let words = WORDS.en;
+const fresh = new Map(); // name in the input folder -> address of the picture on the user's side: shown without a download
+
+app.registerExtension({
+  name: "FaceChain.LoadPhotos",
+
+  init() {
+    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
+    words = language.startsWith("zh") ? WORDS.zh : WORDS.en;
+    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+  },
+
+  nodeCreated(node) {
+    const files = node.widgets?.find((widget) => widget.name === "files");
+    if (node.comfyClass === NODE && files) equip(node, files);
+  },
+});
+
+function equip(node, files) {
+  const button = node.addWidget("button", "upload_photos", null, () => choose(take), { serialize: false });
+  button.label = words.upload;
+  button.serialize = false; // saved graphs hold the schema's widgets alone
+  const strip = document.createElement("div");
+  const show = addThumbnails(node, files, strip);
+
+  async function take(chosen) {
+    if (button.disabled) return;
+    button.disabled = true;
+    try {
+      await upload([...chosen], files, (done, count) => {
+        button.label = words.busy(done, count);
+        node.setDirtyCanvas(true, true);
+      });
+    } finally {
+      button.disabled = false;
+      button.label = words.upload;
+      show();
+    }
+  }
+
+  node.onDragOver = (event) => holdsFiles(event);
+  node.onDragDrop = (event) => {
+    if (!event.dataTransfer?.files.length) return false;
+    take(event.dataTransfer.files);
+    return true;
+  };
+  if (files.element) files.element.placeholder = words.drop;
+  for (const element of [files.element, strip].filter(Boolean)) acceptDrops(element, take);
+}
+
+// The text box lies over the canvas, which therefore does not see what is dropped there.
+function acceptDrops(element, take) {
+  element.addEventListener("dragover", (event) => {
+    if (holdsFiles(event)) event.preventDefault();
+  });
+  element.addEventListener("drop", (event) => {
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    take(event.dataTransfer.files);
+  });
+}
+
+function holdsFiles(event) {
+  return [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
+}
+
+function choose(take) {
+  const input = document.createElement("input");
+  Object.assign(input, { type: "file", multiple: true, accept: "image/*,.heic,.heif,.avif" });
+  input.addEventListener("change", () => take(input.files));
+  input.click();
+}
+
+// --- uploading ---
+
+async function upload(chosen, files, tell) {
+  const odd = chosen.filter((file) => !PICTURE.test(file.name)).map((file) => file.name);
+  if (odd.length) warn(words.odd(odd.join(", ")));
+  const known = new Set(linesOf(files));
+  const pictures = chosen.filter((file) => PICTURE.test(file.name));
+  const room = Math.max(0, MOST - known.size);
+  if (pictures.length > room) warn(words.many(pictures.length - room));
+  const folder = folderOf(known);
+  for (const [done, file] of pictures.slice(0, room).entries()) {
+    tell(done + 1, Math.min(pictures.length, room));
+    try {
+      const name = await send(file, folder);
+      fresh.set(name, URL.createObjectURL(file));
+      known.add(name);
+    } catch (error) {
+      warn(words.failed(file.name, error.message));
+    }
+  }
+  setLines(files, [...known]);
+}
+
+// What is added to a node goes where its earlier pictures went; otherwise into a folder named after this moment.
+function folderOf(names) {
+  for (const name of names) {
+    const found = /^facechain\/[^/]+(?=\/[^/]+$)/.exec(name);
+    if (found) return found[0];
+  }
+  const now = new Date();
+  const moment = new Date(now - now.getTimezoneOffset() * 60_000).toISOString();
+  return `facechain/${moment.slice(0, 19).replace("T", " ").replaceAll(":", "-")}`;
+}
+
+// The name in the input folder. The server never overwrites: another picture of that name gets a number.
+async function send(file, folder) {
+  const body = new FormData();
+  body.append("image", file, file.name);
+  body.append("subfolder", folder);
+  const reply = await api.fetchApi("/upload/image", { method: "POST", body }).catch(() => {
+    throw new Error(words.offline);
+  });
+  if (reply.status === 413) throw new Error(words.large);
+  if (!reply.ok) throw new Error(`HTTP ${reply.status}`);
+  const { name, subfolder } = await reply.json();
+  return [subfolder.replaceAll("\\", "/"), name].filter(Boolean).join("/");
+}
+
+function warn(detail) {
+  app.extensionManager.toast.add({ severity: "warn", summary: words.title, detail, life: 10_000 });
+}
+
+// --- thumbnails ---
+
+// Puts the pictures that `files` names below the widgets; gives the function that draws them anew.
+function addThumbnails(node, files, element) {
+  element.className = "facechain-photos";
+  const height = () => {
+    if (strip.hidden) return 0;
+    const columns = Math.max(1, Math.floor((node.size[0] - 2 * MARGIN) / (SIDE + 4)));
+    return Math.min(ROWS, Math.ceil(element.childElementCount / columns)) * (SIDE + 4) + 2 * MARGIN;
+  };
+  const strip = node.addDOMWidget("chosen_photos", "facechain_photos", element, {
+    serialize: false,
+    getMinHeight: height,
+    getMaxHeight: height,
+    margin: MARGIN,
+  });
+  strip.serialize = false;
+  strip.hidden = true;
+
+  const show = () => {
+    const names = linesOf(files);
+    element.replaceChildren(...names.map((name) => thumbnail(name, () => leaveOut(name))));
+    strip.hidden = !names.length;
+    const [width, needed] = [node.size[0], node.computeSize()[1]];
+    if (node.size[1] < needed) node.setSize([width, needed]);
+    node.setDirtyCanvas(true, true);
+  };
+  const leaveOut = (name) => {
+    setLines(files, linesOf(files).filter((line) => line !== name));
+    show();
+  };
+  const typed = files.callback;
+  files.callback = function (...values) {
+    typed?.apply(this, values);
+    show();
+  };
+  const configured = node.onConfigure;
+  node.onConfigure = function (...values) {
+    configured?.apply(this, values);
+    show();
+  };
+  const executed = node.onExecuted;
+  node.onExecuted = function (...values) {
+    executed?.apply(this, values);
+    strip.hidden = true; // ComfyUI shows what was loaded, those of the folder too
+  };
+  return show;
+}
+
+function thumbnail(name, leaveOut) {
+  const figure = document.createElement("figure");
+  figure.title = name;
+  const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy", draggable: false });
+  image.addEventListener("error", () => {
+    // not there, or of a kind that browsers cannot show (HEIC): its name instead
+    image.replaceWith(Object.assign(document.createElement("figcaption"), { textContent: name.split("/").pop() }));
+  });
+  image.src = fresh.get(name) ?? address(name);
+  const button = Object.assign(document.createElement("button"), { textContent: "×", title: words.remove });
+  button.addEventListener("click", leaveOut);
+  figure.append(image, button);
+  return figure;
+}
+
+function address(name) {
+  const parts = name.split("/");
+  const query = new URLSearchParams({ filename: parts.pop(), subfolder: parts.join("/"), type: "input" });
+  return api.apiURL(`/view?${query}`);
+}
+
+// --- the widget `files` ---
+
+function linesOf(files) {
+  const lines = String(files.value ?? "").split("\n");
+  return [...new Set(lines.map((line) => line.trim().replace(/^["']+|["']+$/g, "")).filter(Boolean))];
+}
+
+function setLines(files, names) {
+  files.value = names.join("\n");
+}
