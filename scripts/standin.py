@@ -49,7 +49,7 @@ def make_checkpoint(path: Path) -> Path:
     """Write the stand-in checkpoint (UNet, CLIP-L, VAE; 280 MB, float16) unless it is there; returns path."""
     if not _is_there(path):
         random = np.random.default_rng(42)
-        parts = {"model.diffusion_model.": _unet(random), "first_stage_model.": _vae(random)}
+        parts = {"model.diffusion_model.": _unet(random), "first_stage_model.": vae(random)}
         parts["cond_stage_model.transformer."] = _text_encoder(random)
         _write(path, {prefix + key: value for prefix, part in parts.items() for key, value in part.items()})
     return path
@@ -200,7 +200,7 @@ def _text_encoder(random: np.random.Generator) -> Weights:
     return weights
 
 
-def _vae(random: np.random.Generator) -> Weights:
+def vae(random: np.random.Generator) -> Weights:
     """TAESD's modules, set by hand: the encoder takes mean colours of 8x8 pixels, the decoder spreads them softly.
 
     Its blocks end in ReLU, so they carry values that are never negative: the encoder colours
