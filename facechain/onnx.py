@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import ModelFileError
+from .installing import install_command
+from .threads import cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "models" / "embedded"
-_MAX_THREADS = 4  # the nets are small: more threads wait for each other longer than they work
+_LARGE = 30_000_000  # bytes of a file
+_MAX_THREADS = 4  # of smaller nets: more threads wait for each other longer than they work
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _lock = threading.Lock()
 _sessions: dict[tuple[Path, bool], InferenceSession] = {}
 
@@ -45,6 +48,18 @@ def provider(path: Path, *, gpu: bool = False) -> str:
     return session(path, gpu=gpu).get_providers()[0]
 
 
+def fallback_warning() -> str:
+    """For people: networks that were to use the NVIDIA card run on the CPU, why, and what to do."""
+    offers = CUDA in _onnxruntime().get_available_providers()
+    why = (
+        "its CUDA libraries do not load (see the log)" if offers else "the installed onnxruntime is built without CUDA"
+    )
+    return (
+        f"onnxruntime runs on the CPU although this machine has an NVIDIA card: {why}. "
+        f"It works, but slowly. Run: {install_command()}"
+    )
+
+
 def forget_sessions() -> None:
     """Free all networks; the next use loads them again."""
     with _lock:
@@ -56,14 +71,15 @@ def _open(path: Path, gpu: bool) -> InferenceSession:
         raise ModelFileError(f"the model file {path} is missing", _remedy(path))
     ort = _onnxruntime()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = _threads(path)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Threads that spin while idle would take the cores from torch between two faces.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    wanted = ["CUDAExecutionProvider"] if gpu else []
     offered = ort.get_available_providers()
-    providers = [name for name in [*wanted, "CPUExecutionProvider"] if name in offered]
+    providers = [name for name in ([CUDA, CPU] if gpu else [CPU]) if name in offered]
+    if CUDA in providers and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds the CUDA libraries that torch brought
     try:
         return ort.InferenceSession(str(path), sess_options=options, providers=providers)
     except _load_errors() as error:
@@ -76,7 +92,7 @@ def _onnxruntime():
     except ImportError as error:
         raise ModelFileError(
             f"onnxruntime cannot be imported ({error})",
-            "Install it into ComfyUI's Python: python -m pip install onnxruntime",
+            f"Run: {install_command()}",
         ) from error
     return onnxruntime
 
@@ -88,11 +104,9 @@ def _load_errors() -> tuple[type[Exception], ...]:
     return (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
 
-def _threads() -> int:
-    """Up to _MAX_THREADS, fewer where the machine or OMP_NUM_THREADS says so."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    limit = int(wanted) if wanted.isdigit() and int(wanted) > 0 else _MAX_THREADS
-    return max(1, min(limit, _MAX_THREADS, os.cpu_count() or 1))
+def _threads(path: Path) -> int:
+    """Threads for one run of a network."""
+    return cores() if path.stat().st_size >= _LARGE else min(_MAX_THREADS, cores())
 
 
 def _remedy(path: Path) -> str:

@@ -92,6 +92,20 @@ def find_model(kind: str, name: str) -> Path | None:
     return Path(path) if path else None
 
 
+def face_engine(name: str) -> Any:
+    """The face engine of that name, with ComfyUI's model folders and device. Raises ModelFileError."""
+    import comfy.model_management
+    import folder_paths
+    import torch
+
+    from ..facechain.faces import engine
+
+    registered = folder_paths.folder_names_and_paths.get("insightface", ([],))[0]
+    folders = dict.fromkeys([Path(folder_paths.models_dir) / "insightface", *map(Path, registered)])
+    nvidia = comfy.model_management.get_torch_device().type == "cuda" and torch.version.hip is None
+    return engine(name, folders=list(folders), gpu=nvidia)
+
+
 # --- progress and cancel -------------------------------------------------------------
 
 

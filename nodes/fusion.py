@@ -108,14 +108,13 @@ class FaceFusion(io.ComfyNode):
         region: torch.Tensor | None = None,
         fallback: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from ..facechain.faces import engine as face_engine
         from ..facechain.fusion import Strength, check_fusion, fuse_pictures
 
         check_fusion(fusion)
         done = fuse_pictures(
             images,
             person,
-            face_engine(engine),
+            _host.face_engine(engine),
             Strength(identity, shape, skin_tone),
             faces=faces,
             face_index=face_index,

@@ -222,7 +222,6 @@ class Preprocess(io.ComfyNode):
         names: list[str] | None = None,
         reference: list[torch.Tensor] | None = None,
     ) -> io.NodeOutput:
-        from ..facechain.faces import engine as face_engine
         from ..facechain.images import from_pixels
         from ..facechain.photos.intake import options_of, save_new, take_in
         from ..facechain.photos.look import Photos
@@ -232,7 +231,7 @@ class Preprocess(io.ComfyNode):
         options = options_of(name[0], size[0], background[0], retouch[0], gender[0], age[0], caption[0])
         guide = Photos(reference)[0] if reference else None
         progress = _host.progress_bar(1)
-        intake = take_in(Photos(photos), names or [], face_engine(engine[0]), options, guide, progress)
+        intake = take_in(Photos(photos), names or [], _host.face_engine(engine[0]), options, guide, progress)
         person = save_new(intake.person, target) if save[0] else intake.person
         report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
         shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,)}

@@ -91,11 +91,10 @@ class SimilarityRank(io.ComfyNode):
         when_none: list[str],
         engine: list[str],
     ) -> io.NodeOutput:
-        from ..facechain.faces import engine as face_engine
         from ..facechain.images import from_pixels
         from ..facechain.rank import pictures_in, rank, report_of, sheet_of
 
-        who, networks = person[0], face_engine(engine[0])
+        who, networks = person[0], _host.face_engine(engine[0])
         limits = {"min_face": min_face[0], "max_face": max_face[0], "must_judge": when_none[0] == "error"}
         progress = _host.progress_bar(sum(len(batch) for batch in images))
         ranking = rank(images, who, networks, **limits, progress=progress)

@@ -74,9 +74,8 @@ class TemplateFace(io.ComfyNode):
     @classmethod
     def execute(cls, template: Any, face: int, size: int, face_part: float, grow: float, engine: str) -> io.NodeOutput:
         from ..facechain import template as core
-        from ..facechain.faces import engine as face_engine
 
-        faces = core.find_faces(template, face_engine(engine))
+        faces = core.find_faces(template, _host.face_engine(engine))
         record = core.place_face(template, faces, face, size=size, face_part=face_part, grow=grow)
         preview = core.numbered_faces(template, faces, [record])
         return io.NodeOutput(core.crop_of(template, record), record.crop_mask()[None], record, preview)
@@ -223,7 +222,6 @@ class GroupPortrait(io.ComfyNode):
 
     @classmethod
     def execute(cls, template: list[Any], faces: list[str], **inputs: list[Any]) -> io.NodeOutput:
-        from ..facechain.faces import engine as face_engine
         from . import _lanes
 
         links = cls.hidden.dynprompt.get_node(cls.hidden.unique_id)["inputs"]
@@ -231,6 +229,8 @@ class GroupPortrait(io.ComfyNode):
         guests = _lanes.guests_from(inputs, links, MAX_PEOPLE)
         people = [guest.person for guest in guests]
         _lanes.check_loras(people, settings)
-        seats, preview = _lanes.take_seats(template, people, faces[0], face_engine(settings.engine), settings.size)
+        seats, preview = _lanes.take_seats(
+            template, people, faces[0], _host.face_engine(settings.engine), settings.size
+        )
         graph, group_photo = _lanes.build(links, guests, seats, settings)
         return io.NodeOutput(group_photo, preview, expand=graph)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from ..errors import ModelFileError
 from .base import FaceEngine
 
-ENGINES = ("embedded",)
+ENGINES = ("embedded", "insightface")
 
 
-def engine(name: str = "embedded") -> FaceEngine:
-    """The engine of this name; its networks load when it is first used. Raises ModelFileError."""
+def engine(name: str = "embedded", *, folders: Sequence[Path] = (), gpu: bool = False) -> FaceEngine:
+    """The engine of this name; its networks load when it is first used. Raises ModelFileError for another name.
+
+    folders: where insightface's models/<pack> may lie (ComfyUI/models/insightface). gpu: whether the host runs its
+    models on an NVIDIA card; the embedded networks stay on the CPU, where they are faster.
+    """
     if name == "embedded":
         from .embedded import EmbeddedEngine
 
         return EmbeddedEngine()
+    if name == "insightface":
+        from .insightface import InsightfaceEngine
+
+        return InsightfaceEngine(folders, gpu)
     raise ModelFileError(f"there is no face engine {name!r}", f"Choose one of: {', '.join(ENGINES)}")

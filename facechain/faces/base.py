@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -59,13 +59,40 @@ class Face:
         return self.width * self.height
 
 
+@dataclass(frozen=True)
+class EngineInfo:
+    """What stands behind an engine, for reports.
+
+    engine, embedder: as FaceEngine has them. provider: what the networks run on ("CPUExecutionProvider").
+    licence: a limit that its weights put on use, "" for none. warning: what the user should mend, "" for nothing.
+    """
+
+    engine: str
+    embedder: str
+    provider: str
+    licence: str = ""
+    warning: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
 class FaceEngine(Protocol):
     """Finds and describes faces. Engines are cheap to make and load their networks when first used."""
 
-    name: str
-    """As the node's engine widget has it: "embedded"."""
-    embedder: str
-    """Id of the embedding network."""
+    @property
+    def name(self) -> str:
+        """As the node's engine widget has it: "embedded"."""
+        ...
+
+    @property
+    def embedder(self) -> str:
+        """Id of the embedding network. Raises ModelFileError where the engine must look at files that are absent."""
+        ...
+
+    def info(self) -> EngineInfo:
+        """What the engine runs on and under which licence; loads its networks. Raises ModelFileError."""
+        ...
 
     def analyze(
         self, images: Sequence[np.ndarray], *, embed: bool = True, attributes: bool = False

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import FaceError, PhotoError, RecordError
-from ..faces.base import Face, FaceEngine, Gender
+from ..faces.base import EngineInfo, Face, FaceEngine, Gender
 from ..images import from_pixels
 from ..names import checked_name
 from ..person import Person, load_person, quantise, save_person
@@ -22,7 +22,7 @@ from .captions import caption_of, describe
 from .folder import MAX_PHOTOS
 from .headmask import head_mask
 from .judge import Judged, judge
-from .look import Photos, Seen, look
+from .look import Photos, Seen, look, look_at_all
 from .retouch import retouched
 from .verdict import Verdict
 
@@ -67,7 +67,7 @@ def options_of(
 
 @dataclass(frozen=True, eq=False)
 class Intake:
-    """person: of the accepted photos.  verdicts: of all, in their order.
+    """person: of the accepted photos.  verdicts: of all, in their order.  engine: what looked at them.
 
     crops: for each accepted photo its place in verdicts, the crop as cut, and its mask, for the report.
     seen: what each photo showed.
@@ -75,6 +75,7 @@ class Intake:
 
     person: Person
     verdicts: list[Verdict]
+    engine: EngineInfo
     crops: dict[int, tuple[Alignment, np.ndarray]] = field(repr=False)
     seen: list[Seen] = field(repr=False)
 
@@ -87,6 +88,7 @@ class Intake:
             "caption": self.person.caption,
             "gender": attributes.gender,
             "age": attributes.age,
+            "engine": self.engine.as_dict(),
             "photos": [verdict.as_dict() for verdict in self.verdicts],
         }
         return json.dumps(about, ensure_ascii=False, indent=1)
@@ -111,10 +113,7 @@ def take_in(
         raise PhotoError(f"{len(photos)} photos were given", f"Give 1 to {MAX_PHOTOS}")
     names = [*names, *(f"photo {i + 1}" for i in range(len(names), len(photos)))][: len(photos)]
     guide = _reference_face(reference, engine) if reference is not None else None
-    seen = []
-    for done, photo in enumerate(photos):
-        progress(done, 2 * len(photos))
-        seen.append(look(photo, engine))
+    seen = look_at_all(photos, engine, lambda done: progress(done, 2 * len(photos)))
     judged = judge(seen, names, options.size, engine.embedder, guide)
     accepted = [i for i, j in enumerate(judged) if j.verdict.accepted]
     if not accepted:
@@ -128,7 +127,7 @@ def take_in(
     progress(2 * len(photos), 2 * len(photos))
     masks = [crops[place][1] for place in accepted]
     person = _person(name, [judged[i] for i in accepted], images, masks, engine.embedder, options)
-    return Intake(person, [j.verdict for j in judged], crops, seen)
+    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen)
 
 
 def save_new(person: Person, path: Path) -> Person:

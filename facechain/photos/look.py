@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..faces.base import Face, FaceEngine
 from ..faces.crops import Region, crop
 from ..faces.orientation import analyze_any_orientation
 from ..images import to_pixels
+from ..threads import side_by_side
 
 LARGEST_SIDE = 4096  # pixels; larger pictures are scaled down before anything looks at them
 SMALLEST_SIDE = 32
@@ -57,6 +58,22 @@ class Seen:
     scale: float
     signature: np.ndarray
     shape: tuple[int, int]
+
+
+def look_at_all(
+    photos: Sequence[np.ndarray], engine: FaceEngine, progress: Callable[[int], None] = lambda done: None
+) -> list[Seen]:
+    """What each photo shows, in their order; several are looked at side by side, with the same results as one by one.
+
+    photos: made one at a time, and only as many kept in memory as there are threads.
+    progress: called with the number of photos done; may raise to cancel.
+    """
+    seen: list[Seen] = []
+    progress(0)
+    for shown in side_by_side(lambda photo: look(photo, engine), photos):
+        seen.append(shown)
+        progress(len(seen))
+    return seen
 
 
 def look(photo: np.ndarray, engine: FaceEngine) -> Seen:

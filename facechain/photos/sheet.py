@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..faces.base import EngineInfo
 from ..sheets import BAD, FAIR, GOOD
 from .intake import Intake
 from .look import Seen
@@ -17,6 +18,7 @@ from .verdict import Verdict
 _PAPER, _CARD, _INK, _FAINT, _TRACK = (243, 244, 246), (255, 255, 255), (31, 35, 40), (110, 118, 129), (228, 231, 235)
 _CARD_SIZE = (600, 224)
 _PICTURE = 192
+_LINE = 20
 _GAP = 16
 _LONGEST = 6000  # pixels; longer sheets of many photos are drawn smaller
 _BADGES = {"accepted": ("ACCEPTED", GOOD), "rejected": ("REJECTED", BAD), "spare": ("NOT NEEDED", FAIR)}
@@ -38,13 +40,14 @@ def report_sheet(intake: Intake) -> np.ndarray:
     columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
     rows = math.ceil(count / columns)
     width = columns * (_CARD_SIZE[0] + _GAP) + _GAP
-    height = 92 + rows * (_CARD_SIZE[1] + _GAP) + _GAP
+    head = 84 + _LINE * len(_about_engine(intake.engine, width))
+    height = head + rows * (_CARD_SIZE[1] + _GAP) + _GAP
     sheet = Image.new("RGB", (width, height), _PAPER)
     _draw_head(sheet, intake)
     for place, verdict in enumerate(intake.verdicts):
         row, column = divmod(place, columns)
         card = _card(verdict, _picture(intake, place))
-        sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), 92 + row * (_CARD_SIZE[1] + _GAP)))
+        sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), head + row * (_CARD_SIZE[1] + _GAP)))
     scale = min(1.0, _LONGEST / max(sheet.size))
     if scale < 1:
         sheet = sheet.resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
@@ -57,6 +60,16 @@ def _draw_head(sheet: Image.Image, intake: Intake) -> None:
     age = f"about {person.attributes.age:.0f} years"
     text = f"{person.count} of {len(intake.verdicts)} photos accepted   |   {person.attributes.gender}, {age}   |   {person.caption}"
     _write(pen, (_GAP, 57), text, 16, _FAINT, sheet.width - 2 * _GAP)
+    for line, (words, colour) in enumerate(_about_engine(intake.engine, sheet.width)):
+        _write(pen, (_GAP, 80 + _LINE * line), words, 14, colour, sheet.width - 2 * _GAP)
+
+
+def _about_engine(engine: EngineInfo, width: int) -> list[tuple[str, tuple[int, int, int]]]:
+    """Lines of the report's head and their colours: what looked at the faces, and what its user must know."""
+    said = [(f"Faces: {engine.engine} ({engine.embedder}) on {engine.provider}", _FAINT)]
+    said += [(f"Licence: {engine.licence}", _INK)] if engine.licence else []
+    said += [(f"Warning: {engine.warning}", BAD)] if engine.warning else []
+    return [(line, colour) for text, colour in said for line in _wrapped(text, 14, width - 2 * _GAP, max_lines=8)]
 
 
 def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:

@@ -145,6 +145,19 @@ def test_many_pictures_at_once_keep_their_order(shared_data: Path) -> None:
     assert engine().analyze([]) == []
 
 
+def test_pictures_read_side_by_side_give_the_same_bits(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # one thread else, where the tests are to share a machine
+    monkeypatch.setattr("facechain.threads.cores", lambda: 4)
+    pictures = [picture(path) for path in sorted((shared_data / "people" / "man").glob("*.png"))]
+    alone = [engine().analyze([image], attributes=True)[0][0] for image in pictures]
+    together = [faces[0] for faces in engine().analyze(pictures, attributes=True)]
+    assert len(together) == 5
+    for one, other in zip(alone, together, strict=True):
+        for name in ("box", "points", "mesh", "embedding"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert (one.score, one.sharpness, one.age, one.yaw) == (other.score, other.sharpness, other.age, other.yaw)
+
+
 def test_the_same_picture_gives_the_same_face(find: Finder, package_photos: dict[str, Path]) -> None:
     photo = picture(package_photos["astronaut"])
     first, second = find(photo)[0], find(photo)[0]

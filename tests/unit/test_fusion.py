@@ -232,7 +232,7 @@ def test_glasses_stay(man: Person, shared_data: Path) -> None:
 
 def test_an_engine_without_meshes_gets_them(man: Person, targets: list[np.ndarray]) -> None:
     class Bare:
-        name, embedder = "bare", EMBEDDED.embedder
+        name, embedder, info = "bare", EMBEDDED.embedder, EMBEDDED.info
 
         def analyze(self, images: Any, *, embed: bool = True, attributes: bool = False) -> list[list[Face]]:
             return [[replace(face, mesh=None) for face in faces] for faces in EMBEDDED.analyze(images)]
