@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Make models/embedded: the ONNX files that the pack ships, from published packages.
 
-    python3 scripts/convert_models.py [--output models] [--work FOLDER]
+    python3 scripts/convert_models.py [--output models] [--work FOLDER] [--judge]
 
 Downloads mediapipe and face-api with pip and npm, checks their sha256, converts the
 networks in a throw-away virtual environment, compares each with its original, and writes
-the files, NOTICE, and their entries in catalog.json. The same inputs give the same bytes.
+the files, NOTICE, and their entries in catalog.json. The same inputs give the same bytes. With --judge it makes
+tests/models instead: the network with which tests and benchmarks judge likeness.
 Needs Python 3.11 or later, Node.js with npm, 500 MB of disk for a minute or two.
 """
 
@@ -26,7 +27,7 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(SCRIPTS))
-from conversion.recipes import FACE_API, MEDIAPIPE, RECIPES, Package, Recipe  # noqa: E402
+from conversion.recipes import FACE_API, HUMAN, JUDGE, MEDIAPIPE, RECIPES, Package, Recipe  # noqa: E402
 
 
 def main() -> None:
@@ -35,12 +36,14 @@ def main() -> None:
         "--output", type=Path, default=SCRIPTS.parent / "models", help="the models folder to write into"
     )
     parser.add_argument("--work", type=Path, help="keep downloads and the environment here (default: thrown away)")
+    parser.add_argument("--judge", action="store_true", help="make tests/models instead, from @vladmandic/human")
     options = parser.parse_args()
-    if options.work:
-        convert(options.work.resolve(), options.output)
-        return
-    with tempfile.TemporaryDirectory(prefix="convert_models_") as work:
-        convert(Path(work), options.output)
+    with tempfile.TemporaryDirectory(prefix="convert_models_") as scratch:
+        work = options.work.resolve() if options.work else Path(scratch)
+        if options.judge:
+            convert_judge(work, SCRIPTS.parent / "tests" / "models")
+        else:
+            convert(work, options.output)
 
 
 def convert(work: Path, output: Path) -> None:
@@ -56,6 +59,20 @@ def convert(work: Path, output: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     subprocess.run([python, "-m", "conversion.build", work, fresh], check=True, env=environment)
     publish(fresh, output, (work / "face_api" / "package" / "LICENSE").read_text())
+
+
+def convert_judge(work: Path, output: Path) -> None:
+    """work is scratch, output gets the judge's network and its NOTICE."""
+    work.mkdir(parents=True, exist_ok=True)
+    python = make_environment(work / "venv")
+    fetch(HUMAN, python, work)
+    unpack(work / HUMAN.archive, work / "human")
+    say("converting, and comparing with the original")
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
+    subprocess.run([python, "-m", "conversion.build_judge", work / "human", output], check=True, env=environment)
+    mit_text = (work / "human" / "package" / "LICENSE").read_text()
+    (output / "NOTICE").write_text(judge_notice(output, mit_text), encoding="utf-8")
+    say(f"wrote {JUDGE.file} into {output}")
 
 
 def make_environment(folder: Path) -> Path:
@@ -109,6 +126,26 @@ def publish(fresh: Path, output: Path, mit_text: str) -> None:
     write_catalog(output / "catalog.json", embedded)
     total = sum((embedded / recipe.file).stat().st_size for recipe in RECIPES)
     say(f"wrote {len(RECIPES)} files, {total / 1e6:.1f} MB, into {embedded}")
+
+
+def judge_notice(folder: Path, mit_text: str) -> str:
+    return f"""\
+For tests and benchmarks alone, not shipped with the pack: made by scripts/convert_models.py --judge.
+
+  {JUDGE.file}
+    {JUDGE.what}
+    sha256 {sha256(folder / JUDGE.file)}
+    from {HUMAN.title}, {JUDGE.source}; archive sha256 {HUMAN.sha256}
+    The part that ends at "global_pooling/Mean"; the layers for age and gender are left out.
+
+The weights are from HSE_FaceRec_tf by Andrey Savchenko (github.com/av-savchenko/HSE_FaceRec_tf, folder
+age_gender_identity): a MobileNet trained on VGGFace2 to identify people, its kernels kept while layers for age and
+gender were trained on top. Licensed under the Apache License, Version 2.0 (see LICENSE). Changes: stored as float16
+and partly merged with the batch normalisation by @vladmandic/human, converted to ONNX here. The conversion to
+TensorFlow.js:
+
+{mit_text.strip()}
+"""
 
 
 def notice(embedded: Path, mit_text: str) -> str:

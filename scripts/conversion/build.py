@@ -33,12 +33,12 @@ def main(sources: Path, output: Path) -> None:
     originals = _face_api_outputs(sources, output)
     for recipe in RECIPES:
         image = _test_image(output / recipe.file)
-        ours = _run_onnx(output / recipe.file, image)
+        ours = run_onnx(output / recipe.file, image)
         if recipe.package is FACE_API:
             theirs = originals[_FACE_API_NETS[recipe.file]]
         else:
             theirs = _run_tflite(folder_of(sources, recipe) / recipe.source, image, recipe)
-        _compare(recipe, ours, theirs)
+        compare(recipe, ours, theirs)
 
 
 def _convert(source: Path, recipe: Recipe) -> bytes:
@@ -50,18 +50,22 @@ def _convert(source: Path, recipe: Recipe) -> bytes:
 
 def _test_image(file: Path) -> np.ndarray:
     """Smooth colours [1, S, S, 3] float32: 0..255 for face-api's networks, 0..1 for MediaPipe's."""
+    return smooth_image(file) * np.float32(255 if file.name in _FACE_API_NETS else 1)
+
+
+def smooth_image(file: Path) -> np.ndarray:
+    """Smooth colours [1, S, S, 3] float32, 0..1, of the size that the network reads."""
     side = _session(file).get_inputs()[0].shape[1]
     line = np.linspace(0, 6.28, side, dtype=np.float32)
     waves = [np.sin(line[None] * (2 + c)) * np.cos(line[:, None] * (3 - c)) for c in range(3)]
-    image = (np.stack(waves, -1)[None] + 1) / 2
-    return image * np.float32(255 if file.name in _FACE_API_NETS else 1)
+    return (np.stack(waves, -1)[None] + 1) / 2
 
 
 def _session(file: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
 
-def _run_onnx(file: Path, image: np.ndarray) -> list[np.ndarray]:
+def run_onnx(file: Path, image: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(out) for out in _session(file).run(None, {"image": image})]
 
 
@@ -90,7 +94,7 @@ def _face_api_outputs(sources: Path, output: Path) -> dict[str, list[np.ndarray]
     return {net: [np.array(o, np.float32) for o in outs] for net, outs in json.loads(answered.read_text()).items()}
 
 
-def _compare(recipe: Recipe, ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+def compare(recipe: Recipe, ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
     differences = []
     for a, b in zip(ours, theirs, strict=True):
         difference, largest = float(np.abs(a.reshape(-1) - b.reshape(-1)).max()), float(np.abs(b).max())

@@ -5,20 +5,13 @@ import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
+import { hideNode, useCpu } from "./tfjs_in_node.mjs";
+
 const [folder, inputs, outputs] = process.argv.slice(2);
-// The bundle is made for browsers: it must not take this for Node, whose modules it lacks.
-Object.defineProperty(process, "versions", { value: { ...process.versions, node: undefined } });
-globalThis.navigator ??= { userAgent: "" };
+hideNode();
 const faceapi = await import(pathToFileURL(path.resolve(folder, "dist/face-api.esm.js")).href);
 const { tf } = faceapi;
-tf.env().setPlatform("plain", {
-  isTypedArray: (a) => [Float32Array, Int32Array, Uint8Array, Uint8ClampedArray].some((kind) => a instanceof kind),
-  now: () => performance.now(),
-  encode: (text) => new TextEncoder().encode(text),
-  decode: (bytes) => new TextDecoder().decode(bytes),
-  setTimeoutCustom: (call, delay) => setTimeout(call, delay),
-});
-await tf.setBackend("cpu");
+await useCpu(tf);
 faceapi.env.setEnv({
   Canvas: class {}, Image: class {}, ImageData: class {}, Video: class {},
   readFile: (name) => fs.promises.readFile(name),

@@ -52,6 +52,15 @@ FACE_API = Package(
     licence="MIT",
     notice="",  # the package's own LICENSE is copied
 )
+HUMAN = Package(
+    name="@vladmandic/human",
+    version="3.3.6",
+    manager="npm",
+    archive="vladmandic-human-3.3.6.tgz",
+    sha256="425e9c51dbbca0c8934362b170cb0d54c2529c11c654b3c03092b16e9d6ad3f7",
+    licence="MIT, weights Apache-2.0",
+    notice="",  # the package's own LICENSE is copied
+)
 
 _IDENTITY = (
     "FaceChain_Preprocess",
@@ -117,4 +126,13 @@ RECIPES = (
         "age and gender",
         ("FaceChain_Preprocess",),
     ),
+)
+
+# Not shipped: tests and benchmarks judge likeness with it (scripts/face_judge.py).
+JUDGE = Recipe(
+    "hse_mobilenet_vggface2.onnx",
+    HUMAN,
+    "package/models/faceres.json",
+    "identity: 1024 numbers (MobileNet by Andrey Savchenko, HSE_FaceRec_tf, Apache-2.0; trained on VGGFace2, softmax)",
+    (),
 )

@@ -20,7 +20,7 @@ _MEAN_RGB = np.array([122.782, 117.001, 104.298], np.float32)  # both networks: 
 
 @dataclass(frozen=True)
 class Weight:
-    """codes: uint8 or float32, any shape; the value is (codes - zero) * scale, or codes * scale + minimum."""
+    """codes: uint8, float16 or float32, any shape; the value is (codes - zero) * scale, or codes * scale + minimum."""
 
     codes: np.ndarray
     scale: float = 1.0
@@ -40,8 +40,9 @@ class Weight:
 
 
 def read_weights(manifest: Path) -> dict[str, Weight]:
-    """All weights of a tfjs manifest (..-weights_manifest.json), whose one data file lies beside it."""
-    (group,) = json.loads(manifest.read_text())
+    """All weights of a tfjs manifest (..-weights_manifest.json) or graph model, whose one data file lies beside it."""
+    content = json.loads(manifest.read_text())
+    (group,) = content if isinstance(content, list) else content["weightsManifest"]
     data = b"".join((manifest.parent / name).read_bytes() for name in group["paths"])
     weights, start = {}, 0
     for entry in group["weights"]:
@@ -50,7 +51,8 @@ def read_weights(manifest: Path) -> dict[str, Weight]:
         count = int(np.prod(entry["shape"]))
         codes = np.frombuffer(data, dtype, count, start).reshape(entry["shape"])
         start += count * dtype.itemsize
-        weights[entry["name"]] = Weight(codes, coding["scale"], coding["min"]) if coding else Weight(codes)
+        scaled = coding is not None and "scale" in coding  # float16 has none
+        weights[entry["name"]] = Weight(codes, coding["scale"], coding["min"]) if scaled else Weight(codes)
     if start != len(data):
         raise ValueError(f"{manifest.name} describes {start} bytes of {len(data)}")
     return weights
