@@ -15,6 +15,7 @@ from .faces.base import Face, FaceEngine
 from .images import to_pixels
 from .likeness import Reference, reference
 from .person import Person
+from .threads import side_by_side
 
 # A second face of at least this part of the largest one's area makes it unclear whose portrait it is; smaller
 # ones are passers-by.
@@ -41,11 +42,15 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """judged: most alike first, equals in the order they came in. rejected: in the order they came in."""
+    """judged: most alike first, equals in the order they came in. rejected: in the order they came in.
+
+    note: what the user should know of the comparison, "" for nothing.
+    """
 
     judged: list[Verdict]
     rejected: list[Verdict]
     baseline: float
+    note: str = ""
 
     def kept(self, keep: int) -> list[Verdict]:
         """The best `keep` pictures; where none could be judged, all of them, unranked."""
@@ -69,23 +74,24 @@ def rank(
     must_judge: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranking:
-    """Judge the pictures one at a time; memory does not grow with their number, but for a line on each.
+    """Judge the pictures, a few at a time; memory does not grow with their number, but for a line on each.
 
     images: IMAGE batches, any sizes. min_face, max_face: limits of Verdict.face_part.
     must_judge: raise FaceError with the reasons where not one picture can be judged.
     progress: called with the number of pictures done; may raise to cancel.
-    Raises RecordError where person and engine use different embedders.
+    Raises RecordError where person and engine use different embedders and the person's pictures cannot be read anew.
     """
     known = reference(person, engine)
-    verdicts = []
-    for number, picture in enumerate(pictures_in(images)):
-        verdicts.append(_judge(number, to_pixels(picture)[0], engine, known, (min_face, max_face)))
-        progress(number + 1)
+    verdicts: list[Verdict] = []
+    numbered = ((number, to_pixels(picture)[0]) for number, picture in enumerate(pictures_in(images)))
+    for verdict in side_by_side(lambda one: _judge(*one, engine, known, (min_face, max_face)), numbered):
+        verdicts.append(verdict)
+        progress(len(verdicts))
     judged = sorted((v for v in verdicts if v.percent is not None), key=lambda v: -(v.cosine or 0))
     rejected = [v for v in verdicts if v.percent is None]
     if must_judge and not judged:
         raise FaceError(_reasons(rejected), "Use portraits of one person, or wider limits for the size of the face")
-    return Ranking(judged, rejected, known.baseline)
+    return Ranking(judged, rejected, known.baseline, known.note)
 
 
 def _judge(
@@ -131,6 +137,9 @@ def report_of(ranking: Ranking, person: Person, engine: FaceEngine) -> dict[str,
         "person": person.name,
         "engine": engine.name,
         "embedder": engine.embedder,
+        "provider": engine.info().provider,
+        "warning": engine.info().warning,
+        "note": ranking.note,
         "baseline_cosine": round(ranking.baseline, 4),
         "photos": person.count,
         "ranked": [

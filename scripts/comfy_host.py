@@ -51,6 +51,8 @@ UNLISTED_REQUIREMENTS = ["requests"]
 LEFT_OUT_FILES = {"extra_model_paths.yaml"}
 MODEL_FOLDERS = ("checkpoints", "loras", "controlnet", "vae")
 PACK_MODULES = ("onnxruntime", "peft")
+# The embedded networks run on the CPU, so that a machine of either kind needs no more than this.
+RUNTIME = "onnxruntime>=1.17"
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def _users_own(comfy: Path) -> ComfyHost:
         raise HostError(f"{python} does not run: {missing.stderr.strip()[-300:]}")
     if missing.stdout.strip():
         raise HostError(
-            f"The Python of your ComfyUI lacks {missing.stdout.strip()}. Run:\n"
-            f"  {python} -m pip install -r {ROOT / 'requirements.txt'}"
+            f"The Python of your ComfyUI lacks {missing.stdout.strip()}. Run:\n  {python} {ROOT / 'install.py'}"
         )
     return ComfyHost(comfy, python, users_own=True)
 
@@ -163,9 +164,11 @@ def _environment(comfy: Path, extra_requirements: tuple[str, ...]) -> Path:
     stages = {
         "torch": torch,
         "comfyui": [r for r in wanted if r not in torch],
-        "pack": _lines(ROOT / "requirements.txt"),
+        "pack": [RUNTIME, *_lines(ROOT / "requirements.txt")],
         **{Path(name).stem: _lines(ROOT / name) for name in extra_requirements},
     }
+    if extra_requirements:  # a second onnxruntime and OpenCV would come with its own requirements
+        stages["insightface"] = ["--no-deps", "insightface>=2.1"]
     return install(HOST / "venv", stages)
 
 

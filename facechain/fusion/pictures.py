@@ -54,7 +54,7 @@ def fuse_pictures(
     in which there is nothing to fuse (a face that was drawn anew and lost); that picture's mask is then relative to it.
     progress: called with the number of pictures done; may raise to cancel.
     A picture without a face is not changed, and its report says so.
-    Raises RecordError where person and engine use different embedders, FaceError where no photo of the person
+    Raises RecordError where the engine cannot read a person that another embedder made, FaceError where no photo of the person
     can be used, FaceChainError for a choice that does not exist.
     """
     if faces not in FACE_CHOICES:

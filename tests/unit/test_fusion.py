@@ -251,8 +251,9 @@ def test_the_photo_of_the_nearest_pose_is_used(shared_data: Path) -> None:
 
 def test_errors_say_what_to_do(man: Person, targets: list[np.ndarray]) -> None:
     image = from_pixels(targets[0])
-    with pytest.raises(RecordError, match="cannot be compared"):
-        fuse_pictures(image, person_with(man, embedder="arcface-512"), EMBEDDED, Strength())
+    blank = person_with(man, embedder="arcface-512", images=torch.ones_like(man.images))
+    with pytest.raises(RecordError, match="in none of the person's pictures"):
+        fuse_pictures(image, blank, EMBEDDED, Strength())
     with pytest.raises(FaceChainError, match="no choice of faces"):
         fuse_pictures(image, man, EMBEDDED, Strength(), faces="best")
     with pytest.raises(PhotoError, match="region mask"):

@@ -121,9 +121,19 @@ def test_single_photo_uses_the_known_scale(poses: list[np.ndarray]) -> None:
     assert known.baseline == pytest.approx(0.96)
 
 
-def test_other_embedders_are_refused(man: Person, poses: list[np.ndarray]) -> None:
-    with pytest.raises(RecordError, match="Choose the engine"):
-        rank([from_pixels(poses[0])], replace(man, embedder="arcface"), EMBEDDED)
+def test_a_person_of_another_network_is_read_anew(man: Person, poses: list[np.ndarray]) -> None:
+    """Numbers of two networks are never compared: the person's pictures are, with the engine that was chosen."""
+    images = from_pixels(*poses[:2])
+    foreign = replace(man, images=images, embedder="arcface", embeddings=torch.eye(man.count, 512))
+    pictures = [from_pixels(poses[0]), from_pixels(poses[1])]
+    ranking, usual = rank(pictures, foreign, EMBEDDED), rank(pictures, man, EMBEDDED)
+    for verdict, other in zip(ranking.judged, usual.judged, strict=True):
+        assert verdict.picture == other.picture and abs((verdict.cosine or 0) - (other.cosine or 0)) < 0.01
+    assert f"{man.count} of its {man.count} pictures were read anew with dlib-resnet-128" in ranking.note
+    assert report_of(ranking, foreign, EMBEDDED)["note"] == ranking.note and usual.note == ""
+    blank = replace(foreign, images=torch.ones_like(man.images))
+    with pytest.raises(RecordError, match=r"finds the face in none of.*Choose the engine"):
+        rank(pictures, blank, EMBEDDED)
 
 
 def test_none_can_be_judged(man: Person) -> None:
