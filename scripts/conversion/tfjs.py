@@ -51,8 +51,10 @@ def read_weights(manifest: Path) -> dict[str, Weight]:
         count = int(np.prod(entry["shape"]))
         codes = np.frombuffer(data, dtype, count, start).reshape(entry["shape"])
         start += count * dtype.itemsize
-        scaled = coding is not None and "scale" in coding  # float16 has none
-        weights[entry["name"]] = Weight(codes, coding["scale"], coding["min"]) if scaled else Weight(codes)
+        if coding and "scale" in coding:
+            weights[entry["name"]] = Weight(codes, coding["scale"], coding["min"])
+        else:  # float32, and float16, which needs no scale
+            weights[entry["name"]] = Weight(codes)
     if start != len(data):
         raise ValueError(f"{manifest.name} describes {start} bytes of {len(data)}")
     return weights
