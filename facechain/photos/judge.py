@@ -12,6 +12,7 @@ from .align import BOX_RATIO, FACE_SHARE
 from .choose import choose_faces, limit_of
 from .consistency import consistency_of, duplicates, outliers, typical_distance
 from .look import SMALLEST_SIDE, Seen
+from .occlusion import Openness
 from .verdict import Numbers, Rejection, Verdict
 
 MOST_PHOTOS = 15  # FaceChain trains with the best 15
@@ -21,6 +22,8 @@ FACE_PX = (40, 0)
 FRONTAL = (0.15, 0.45)
 EXPOSURE = (0.12, 0.45)
 CONFIDENCE = (0.6, 0.75)
+MOUTH = (0.1, 0.5)
+EYES = 0.6  # never a reason to reject: some people are seldom seen without glasses
 _SHARP = 0.5  # the engine's sharpness of a face in focus
 _TURN_LIMIT = 75.0  # degrees of yaw or pitch at which "frontal" reaches 0
 
@@ -44,7 +47,7 @@ def judge(
     return _best_only(judged)
 
 
-def numbers_of(face: Face, exposure: float, size: int) -> Numbers:
+def numbers_of(face: Face, exposure: float, openness: Openness, size: int) -> Numbers:
     longer = max(face.width, face.height)
     wanted = size * FACE_SHARE / BOX_RATIO
     turned = np.hypot(face.yaw, face.pitch) / _TURN_LIMIT
@@ -55,6 +58,8 @@ def numbers_of(face: Face, exposure: float, size: int) -> Numbers:
         frontal=float(np.clip(1 - turned**1.5, 0, 1)),
         exposure=exposure,
         confidence=float(np.clip(face.score, 0, 1)),
+        mouth=openness.mouth,
+        eyes=openness.eyes,
     )
 
 
@@ -69,7 +74,7 @@ def _one(index: int, name: str, photo: Seen, pick: tuple[int, str] | Rejection, 
         return Judged(Verdict(status="rejected", reason=pick.reason, remedy=pick.remedy, **shared), None)
     place, how = pick
     face = photo.faces[place]
-    numbers = numbers_of(face, photo.exposures[place], size)
+    numbers = numbers_of(face, photo.exposures[place], photo.openness[place], size)
     bad = _unusable(numbers)
     if bad:
         verdict = Verdict(status="rejected", reason=bad.reason, remedy=bad.remedy, numbers=numbers, **shared)
@@ -87,6 +92,10 @@ def _unusable(n: Numbers) -> Rejection | None:
         return Rejection(f"the face is only {n.face_px} pixels large", f"It needs {FACE_PX[0]} at least: come closer")
     if n.confidence < CONFIDENCE[0]:
         return Rejection("the face is hidden or hard to make out", "Nothing should cover eyes, nose and mouth")
+    if n.mouth < MOUTH[0]:
+        return Rejection(
+            "the lower face is covered (a mask, a scarf, a hand)", "Use photos that show the mouth and chin"
+        )
     if n.sharpness < SHARPNESS[0]:
         return Rejection(f"the face is blurred (sharpness {n.sharpness:.2f})", "Use a photo in focus, held still")
     if n.exposure < EXPOSURE[0]:
@@ -108,6 +117,10 @@ def _remarks(n: Numbers) -> list[str]:
         found.append("seen from the side")
     if n.confidence < CONFIDENCE[1]:
         found.append("the face is partly hidden")
+    if n.mouth < MOUTH[1]:
+        found.append("something seems to be before the mouth")
+    if n.eyes < EYES:
+        found.append("dark glasses or reflections hide the eyes")
     return found
 
 

@@ -14,6 +14,7 @@ from ..faces.crops import Region, crop
 from ..faces.orientation import analyze_any_orientation
 from ..images import to_pixels
 from ..threads import side_by_side
+from .occlusion import Openness, openness
 
 LARGEST_SIDE = 4096  # pixels; larger pictures are scaled down before anything looks at them
 SMALLEST_SIDE = 32
@@ -47,7 +48,7 @@ class Seen:
     """What one photo shows.
 
     turns: quarter turns counter-clockwise (np.rot90) that set it upright; faces: in the upright photo, largest first.
-    exposures: 0..1 of each face.  thumbnail: the upright photo, uint8 RGB, longer side 256 or less, and its scale.
+    exposures: 0..1 of each face, openness: what hides each.  thumbnail: the upright photo, uint8 RGB, longer side 256 or less, and its scale.
     signature: [24, 24] float32, grey and normalised; near-duplicates have nearly the same one.
     """
 
@@ -58,6 +59,7 @@ class Seen:
     scale: float
     signature: np.ndarray
     shape: tuple[int, int]
+    openness: list[Openness]
 
 
 def look_at_all(
@@ -96,6 +98,7 @@ def look(photo: np.ndarray, engine: FaceEngine) -> Seen:
         scale,
         (grey - grey.mean()) / (grey.std() + 4),
         upright.shape[:2],
+        [openness(upright, face) for face in faces],
     )
 
 

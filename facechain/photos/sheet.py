@@ -29,6 +29,8 @@ _LABELS = {
     "exposure": "Light",
     "confidence": "Landmarks",
     "consistency": "Likeness",
+    "mouth": "Mouth",
+    "eyes": "Eyes",
 }
 # Fonts with Chinese, Japanese and Korean, by the names systems give them; used for names alone, where found.
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
@@ -89,7 +91,7 @@ def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:
     top = 44
     if verdict.numbers is not None:
         _bars(pen, verdict, (left, top))
-        top += 76
+        top += 94
     text = verdict.text.removeprefix("Accepted. ") if verdict.notes else verdict.text
     for line in _wrapped(text, 15, right - left, max_lines=(_CARD_SIZE[1] - top - 10) // 20):
         _write(pen, (left, top), line, 15, _INK, right - left)
@@ -103,8 +105,8 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> No
         return
     for place, (key, label) in enumerate(_LABELS.items()):
         value = getattr(numbers, key)
-        row, column = place % 3, place // 3
-        x, y = at[0] + column * 182, at[1] + row * 24
+        row, column = place % 4, place // 4
+        x, y = at[0] + column * 182, at[1] + row * 22
         _write(pen, (x, y), label, 14, _FAINT, 76)
         if value is None:
             _write(pen, (x + 74, y), "one photo alone", 13, _FAINT, 110)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+_HIDDEN = 0.1  # what a hidden mouth or hidden eyes count as
+
 Status = Literal["accepted", "rejected", "spare"]
 
 
@@ -15,6 +17,7 @@ class Numbers:
     face_px: longer side of the face in pixels of the photo.  size: 1 where no enlargement is needed.
     frontal: 1 = looks straight into the camera.  exposure: 0 = burnt out, black or flat.
     confidence: how sure the landmarks are.
+    mouth: 1 = nothing before the lower face, 0 = a mask, a hand.  eyes: 1 = plain to see, 0 = dark glasses or reflections.
     consistency: likeness to the person's other photos or the reference; None where there is nothing to compare.
     """
 
@@ -25,11 +28,17 @@ class Numbers:
     exposure: float
     confidence: float
     consistency: float | None = None
+    mouth: float = 1.0
+    eyes: float = 1.0
 
     @property
     def quality(self) -> float:
-        """Technical quality: the geometric mean, so that one bad value cannot hide behind good ones."""
-        return float((self.sharpness * self.size * self.exposure * self.confidence) ** 0.25)
+        """Technical quality: the geometric mean, so that one bad value cannot hide behind good ones.
+
+        What hides the face takes off it; never all, for a person who always wears dark glasses has a best photo too.
+        """
+        seen = max(self.mouth, _HIDDEN) * max(self.eyes, _HIDDEN)
+        return float((self.sharpness * self.size * self.exposure * self.confidence * seen) ** 0.25)
 
     @property
     def rank(self) -> float:

@@ -13,6 +13,7 @@ from facechain.photos.choose import choose_faces
 from facechain.photos.consistency import consistency_of, duplicates, outliers
 from facechain.photos.judge import MOST_PHOTOS, judge
 from facechain.photos.look import Seen
+from facechain.photos.occlusion import Openness
 from facechain.photos.verdict import Numbers, Rejection
 
 DLIB, ARC = "dlib-resnet-128", "arcface"
@@ -40,10 +41,17 @@ def face(who: str = "anna", side: float = 160.0, at: float = 200.0, **changes: o
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def seen(*faces: Face, exposure: float = 0.9, turns: int = 0, shape: tuple[int, int] = (600, 800)) -> Seen:
+def seen(
+    *faces: Face,
+    exposure: float = 0.9,
+    turns: int = 0,
+    shape: tuple[int, int] = (600, 800),
+    openness: Openness = Openness(1.0, 1.0),  # noqa: B008 - frozen
+) -> Seen:
     ordered = sorted(faces, key=lambda f: -f.area)
     signature = RNG.normal(size=(24, 24)).astype(np.float32)
-    return Seen(turns, ordered, [exposure] * len(faces), np.zeros((192, 256, 3), np.uint8), 0.32, signature, shape)
+    exposures, hidden = [exposure] * len(faces), [openness] * len(faces)
+    return Seen(turns, ordered, exposures, np.zeros((192, 256, 3), np.uint8), 0.32, signature, shape, hidden)
 
 
 def statuses(photos: list[Seen], reference: Face | None = None, size: int = 512) -> list[str]:
@@ -73,6 +81,7 @@ def test_one_photo_is_enough() -> None:
         (seen(face(score=0.55)), "hidden"),
         (seen(face(), exposure=0.05), "burnt out"),
         (seen(face(yaw=72.0)), "turned too far"),
+        (seen(face(), openness=Openness(0.05, 1.0)), "lower face is covered"),
         (seen(face(), face("bea", at=500)), "two people"),
         (seen(face(), face("bea", at=500), face("cleo", at=350)), "3 people"),
     ],
@@ -84,10 +93,10 @@ def test_each_flaw_has_its_reason_and_remedy(photo: Seen, words: str) -> None:
 
 
 def test_small_flaws_are_noted_and_not_fatal() -> None:
-    photo = seen(face(side=70, sharpness=0.2, yaw=55.0), exposure=0.3, turns=1)
+    photo = seen(face(side=70, sharpness=0.2, yaw=55.0), exposure=0.3, turns=1, openness=Openness(0.3, 0.0))
     verdict = judge([photo], ["a.jpg"], 512, DLIB)[0].verdict
     assert verdict.accepted and verdict.turned == 90
-    for words in ("70 pixels", "soft", "light", "side", "turned upright"):
+    for words in ("70 pixels", "soft", "light", "side", "turned upright", "mouth", "glasses"):
         assert any(words in note for note in verdict.notes), words
 
 
@@ -182,8 +191,9 @@ def test_the_best_fifteen_of_two_hundred() -> None:
 
 def test_the_best_photo_is_sharp_frontal_and_alike() -> None:
     photos = [seen(face(yaw=40.0)), seen(face()), seen(face(sharpness=0.2)), seen(face(side=60))]
-    judged = judge(photos, list("abcd"), 512, DLIB)
-    assert [j.verdict.best for j in judged] == [False, True, False, False]
+    photos.append(seen(face(), openness=Openness(1.0, 0.0)))
+    judged = judge(photos, list("abcde"), 512, DLIB)
+    assert [j.verdict.best for j in judged] == [False, True, False, False, False]
 
 
 def test_larger_crops_ask_for_larger_faces() -> None:

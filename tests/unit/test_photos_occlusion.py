@@ -1,0 +1,152 @@
+"""What hides a face, drawn onto real ones: masks, a hand, a microphone, dark glasses, reflections."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from facechain.faces import engine
+from facechain.faces.base import Face
+from facechain.faces.mesh import region_of, run_mesh
+from facechain.faces.sharpness import sharpness
+from facechain.photos.occlusion import Openness, openness
+
+LOWER_FACE = [5, 50, 123, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 352, 280]
+SKIN = (50, 280, 101, 330, 151)
+
+
+def load(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def people(shared_data: Path, package_photos: dict[str, Path]) -> list[tuple[np.ndarray, Face]]:
+    """Bare faces of four people, light and dark, smiling and serious."""
+    files = [shared_data / "styles_preview" / f"{name}.jpg" for name in ("Working_suit", "Soccer", "Cowboy")]
+    pictures = [load(path) for path in (package_photos["astronaut"], *files)]
+    return [(picture, engine().analyze([picture], embed=False)[0][0]) for picture in pictures]
+
+
+def seen(picture: np.ndarray, face: Face) -> Openness:
+    """As the engine sees the changed picture: the mesh is found anew."""
+    assert face.mesh is not None
+    return openness(picture, replace(face, mesh=run_mesh(picture, region_of(face.mesh))[0]))
+
+
+def shape_of(mesh: np.ndarray) -> tuple[float, list[tuple[np.ndarray, float]]]:
+    """Width of the face, and middle and width of each eye."""
+    eyes = [
+        ((mesh[a, :2] + mesh[b, :2]) / 2, float(np.linalg.norm(mesh[a, :2] - mesh[b, :2])))
+        for a, b in ((33, 133), (362, 263))
+    ]
+    return float(np.ptp(mesh[:, 0])), eyes
+
+
+def drawn(picture: np.ndarray, mesh: np.ndarray, what: str) -> np.ndarray:
+    image = Image.fromarray(picture)
+    pen, (width, eyes) = ImageDraw.Draw(image), shape_of(mesh)
+    x, y = (float(v) for v in mesh[14, :2])
+    if what.endswith("mask"):
+        colour = {"blue mask": (150, 190, 215), "white mask": (235, 235, 235), "black mask": (28, 28, 30)}[what]
+        pen.polygon([(float(p[0]), float(p[1])) for p in mesh[LOWER_FACE]], fill=colour)
+    elif what == "hand":
+        spots = np.array([picture[int(mesh[i, 1]), int(mesh[i, 0])] for i in SKIN])
+        skin = np.median(spots, axis=0)
+        for finger in range(4):
+            top = y + (finger - 2) * 0.11 * width
+            box = (x - 0.42 * width, top - 0.06 * width, x + 0.28 * width, top + 0.055 * width)
+            fill, outline = (tuple(int(v * part) for v in skin) for part in (0.93, 0.7))
+            pen.rounded_rectangle(box, radius=0.05 * width, fill=fill, outline=outline)
+    elif what == "microphone":
+        pen.ellipse((x - 0.24 * width, y - 0.16 * width, x + 0.24 * width, y + 0.32 * width), fill=(40, 40, 44))
+    else:
+        lens = {"fill": (18, 18, 22)} if what == "dark glasses" else {"outline": (30, 25, 25), "width": 2}
+        for (ex, ey), w in eyes:
+            box = (ex - 0.85 * w, ey - 0.5 * w, ex + 0.85 * w, ey + 0.75 * w)
+            pen.rounded_rectangle(box, radius=0.35 * w, **lens)
+            if what == "reflections":
+                corners = [(-0.6, -0.35), (0.3, -0.4), (0, 0.5), (-0.7, 0.4)]
+                pen.polygon([(ex + a * w, ey + b * w) for a, b in corners], fill=(252, 253, 255))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(width * 0.004)))
+
+
+def test_bare_faces_are_open(people: list[tuple[np.ndarray, Face]]) -> None:
+    for picture, face in people:
+        found = seen(picture, face)
+        assert found.mouth > 0.9 and found.eyes > 0.9
+
+
+@pytest.mark.parametrize(
+    ("what", "mouth", "eyes"),
+    [
+        ("blue mask", (0, 0.1), (0, 1)),
+        ("black mask", (0, 0.1), (0, 1)),
+        ("white mask", (0, 0.45), (0, 1)),
+        ("hand", (0, 0.45), (0.9, 1)),
+        ("microphone", (0, 0.45), (0.9, 1)),
+        ("dark glasses", (0.9, 1), (0, 0.6)),
+        ("reflections", (0.9, 1), (0, 0.3)),
+        ("clear glasses", (0.9, 1), (0.9, 1)),
+    ],
+)
+def test_what_hides_a_face_is_seen(
+    people: list[tuple[np.ndarray, Face]], what: str, mouth: tuple[float, float], eyes: tuple[float, float]
+) -> None:
+    for picture, face in people:
+        assert face.mesh is not None
+        found = seen(drawn(picture, face.mesh, what), face)
+        assert mouth[0] <= found.mouth <= mouth[1], found
+        assert eyes[0] <= found.eyes <= eyes[1], found
+
+
+def test_real_dark_glasses(shared_data: Path) -> None:
+    for name in ("Fashion_glasses", "Hiphop"):
+        picture = load(shared_data / "styles_preview" / f"{name}.jpg")
+        found = openness(picture, engine().analyze([picture], embed=False)[0][0])
+        assert found.eyes < 0.1 and found.mouth > 0.9
+    picture = load(shared_data / "styles_preview" / "Cybernetics_punk.jpg")  # clear ones
+    assert openness(picture, engine().analyze([picture], embed=False)[0][0]).eyes > 0.9
+
+
+def test_black_and_white_photos_are_open(people: list[tuple[np.ndarray, Face]]) -> None:
+    for picture, face in people:
+        grey = np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
+        assert openness(grey, face).mouth > 0.9 and openness(grey, face).eyes > 0.9
+
+
+def test_a_face_without_a_mesh_counts_as_open(people: list[tuple[np.ndarray, Face]]) -> None:
+    picture, face = people[0]
+    assert openness(picture, replace(face, mesh=None)) == Openness(1.0, 1.0)
+
+
+# --- sharpness: blur is seen through noise and compression -----------------------------------
+
+
+def changed(picture: np.ndarray, blur: float = 0, noise: float = 0, quality: int = 0) -> np.ndarray:
+    if blur:
+        picture = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(blur)))
+    if noise:
+        grain = np.random.default_rng(1).normal(0, noise, picture.shape)
+        picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
+    if quality:
+        data = io.BytesIO()
+        Image.fromarray(picture).save(data, "JPEG", quality=quality)
+        picture = np.asarray(Image.open(data))
+    return picture
+
+
+@pytest.mark.parametrize("spoilt", [{"noise": 8}, {"noise": 16}, {"noise": 30}, {"quality": 30}, {"quality": 10}])
+def test_noise_and_blocks_do_not_pass_for_sharpness(
+    people: list[tuple[np.ndarray, Face]], spoilt: dict[str, float]
+) -> None:
+    for picture, face in people:
+        assert face.mesh is not None
+        region, blur = region_of(face.mesh, 1.0), 0.02 * face.width
+        sharp = sharpness(picture, region)
+        assert sharpness(changed(picture, blur, **spoilt), region) < 0.6 * sharp  # type: ignore[arg-type]
+        assert sharpness(changed(picture, **spoilt), region) > 0.6 * sharp  # type: ignore[arg-type]
