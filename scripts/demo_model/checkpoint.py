@@ -14,10 +14,13 @@ from standin import LATENT_SCALE
 
 from facechain.files import write_atomically
 
+from . import ROOT
 from .text import text_encoder
 
 Weights = dict[str, np.ndarray]
 
+SHIPPED = ROOT / "models" / "demo" / "facechain_demo_sd15.safetensors"
+CHECKPOINT_NAME = SHIPPED.name
 FORMAT = "facechain-demo-model-1"
 TEXT_SEED = 2026
 _SCALE = ".scale"

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from .diffusion import Bank, Training
 from .pictures import CAPTIONS, Picture, read_pictures, view
 from .unet import make_unet
 
-SHIPPED = comfy_host.ROOT / "models" / "demo" / "facechain_demo_sd15.safetensors"
 SIZE = 192  # pixels of a side of a view
 VIEWS = 4  # of each picture that is drawn; half as many of its head on white
 PLAIN_SHARE = 0.25  # of the UNet's training that heads on white get
+FOCUS_SHARE = 0.55  # that the styles in focus get
 WINDOWS = 2  # of 77 tokens; a shorter text is repeated, which attention does not notice
 
 
@@ -35,12 +36,14 @@ def main(description: str | None) -> None:
     torch.set_flush_denormal(True)
     pictures = None if (work / "bank.safetensors").is_file() else read_pictures(arguments.pictures)
     autoencoder = _autoencoder(work, pictures, 60 * arguments.autoencoder_minutes)
-    bank = _bank(work, pictures, autoencoder)
+    if arguments.decoder_minutes:
+        _sharpen(work, autoencoder, arguments)
+    bank = _bank(work, pictures, autoencoder, arguments.focus)
     training = _train(work, bank, arguments)
     unet = {name: value.numpy() for name, value in training.mean.items()}
     parts = {name: value.detach().numpy() for name, value in autoencoder.state_dict().items()}
     about = {"steps": str(training.step), "seconds": f"{training.seconds:.0f}", "size": str(SIZE)}
-    print(f"{SHIPPED}: {checkpoint.ship(SHIPPED, unet, parts, about) / 1e6:.1f} MB")
+    print(f"{checkpoint.SHIPPED}: {checkpoint.ship(checkpoint.SHIPPED, unet, parts, about) / 1e6:.1f} MB")
 
 
 def _arguments(description: str | None) -> argparse.Namespace:
@@ -51,6 +54,13 @@ def _arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for stages, snapshots and the log")
     parser.add_argument("--minutes", type=float, default=90, help="of training the UNet, earlier runs included")
     parser.add_argument("--autoencoder-minutes", type=float, default=15)
+    parser.add_argument("--focus", nargs="*", default=(), metavar="STYLE", help="styles that are drawn more often")
+    parser.add_argument(
+        "--decoder-minutes",
+        type=float,
+        default=0,
+        help="train the decoder alone further, which the UNet does not notice",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=3e-4)
@@ -79,7 +89,7 @@ def _autoencoder(work: Path, pictures: list[Picture] | None, seconds: float) -> 
 
 
 @torch.inference_mode()
-def _bank(work: Path, pictures: list[Picture] | None, autoencoder: Autoencoder) -> Bank:
+def _bank(work: Path, pictures: list[Picture] | None, autoencoder: Autoencoder, focus: Sequence[str]) -> Bank:
     """Encoded pictures and captions: kept in bank.safetensors and captions.json of the work folder."""
     path, listed = work / "bank.safetensors", work / "captions.json"
     if not path.is_file() and pictures is not None:
@@ -95,15 +105,21 @@ def _bank(work: Path, pictures: list[Picture] | None, autoencoder: Autoencoder) 
                 views = np.stack([view(picture, SIZE, random, white) for _ in range(count)])
                 latents.append(autoencoder.encode(torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255))
                 rows = [[texts.setdefault(text, len(texts)) for text in group] for group in (said, without)]
-                uses += [{"captions": rows[0], "negatives": rows[1], "white": white}] * count
-        tensors = {"latents": torch.cat(latents), "texts": _encode(list(texts), work)}
+                uses += [{"captions": rows[0], "negatives": rows[1], "white": white, "style": picture.style}] * count
+        tensors = {"latents": torch.cat(latents).contiguous(), "texts": _encode(list(texts), work)}
         listed.write_text(json.dumps(uses), encoding="utf-8")
         save_file(tensors, path)
     tensors, uses = load_file(path), json.loads(listed.read_text(encoding="utf-8"))
-    white = torch.tensor([use["white"] for use in uses])
-    share = torch.where(white, PLAIN_SHARE / white.sum(), (1 - PLAIN_SHARE) / (~white).sum())
     rows = [[use[key] for use in uses] for key in ("captions", "negatives")]
-    return Bank(tensors["latents"], tensors["texts"], rows[0], rows[1], share)
+    return Bank(tensors["latents"], tensors["texts"], rows[0], rows[1], _shares(uses, focus))
+
+
+def _shares(uses: list[dict[str, Any]], focus: Sequence[str]) -> torch.Tensor:
+    """[N], how often each view is drawn: heads on white, the styles in focus and all others have fixed shares."""
+    kinds = ["white" if use["white"] else "focus" if use["style"] in focus else "other" for use in uses]
+    wanted = {"white": PLAIN_SHARE, "focus": FOCUS_SHARE if focus else 0.0}
+    wanted["other"] = 1 - sum(wanted.values())
+    return torch.tensor([wanted[kind] / kinds.count(kind) for kind in kinds])
 
 
 def _encode(texts: list[str], work: Path) -> torch.Tensor:
