@@ -11,6 +11,7 @@ from .rank import SimilarityRank
 from .style import LoadStyle
 from .template import GroupPortrait, TemplateFace, TemplatePaste
 from .training import LoadPerson, TrainPersonLoRA
+from .training_options import TrainingOptions
 
 NODES: list[type[io.ComfyNode]] = [
     LoadPhotos,
@@ -24,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     TemplateFace,
     TemplatePaste,
     GroupPortrait,
+    TrainingOptions,
 ]
 
 

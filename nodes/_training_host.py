@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..facechain.errors import TrainingError
-from ._host import applied_person_loras, check_cancel, find_model, model_folder, progress_bar
+from ._host import applied_person_loras, check_cancel, face_engine, find_model, model_folder, own_folder, progress_bar
+from ._training_text import TrainableTextEncoder
 
 
-def training_progress(title: str) -> Callable[[int, int, list[float], float], None]:
-    """A progress callback for a training: the node's bar, and every 2 s the loss curve on the node."""
-    from ..facechain.training.curve import draw_curve, note_of
+class TrainingProgress:
+    """A training on its node: the bar, and as preview the loss curve below the latest validation portraits."""
 
-    advance = progress_bar(1)
-    shown = time.monotonic()
+    def __init__(self, title: str) -> None:
+        self._title, self._advance = title, progress_bar(1)
+        self._shown, self._portraits, self._verdicts = time.monotonic(), None, []
 
-    def report(step: int, steps: int, losses: list[float], seconds: float) -> None:
-        nonlocal shown
+    def __call__(self, step: int, steps: int, losses: list[float], seconds: float) -> None:
+        from ..facechain.training.curve import draw_curve, note_of, with_portraits
+
+        self._now = (step, steps)
         picture = None
-        if time.monotonic() - shown > 2:
-            shown = time.monotonic()
-            picture = draw_curve(losses, steps, title, note_of(step, steps, losses, seconds))
-        advance(step, steps, picture)
+        if time.monotonic() - self._shown > 2:
+            self._shown = time.monotonic()
+            note = note_of(step, steps, losses, seconds)
+            curve = draw_curve(losses, steps, self._title, note, verdicts=self._verdicts)
+            picture = with_portraits(curve, self._portraits)
+        self._advance(step, steps, picture)
 
-    return report
+    def show(self, portraits: Any, verdict: Any) -> None:
+        """Take up a snapshot's portraits; they are seen at once."""
+        self._portraits = portraits
+        self._verdicts = [*self._verdicts, verdict.as_dict()]
+        self._shown = 0.0
+
+
+GUIDANCE = 5.0  # of validation portraits, for models that take it
 
 
 class TrainingHost:
@@ -44,10 +56,9 @@ class TrainingHost:
                 f"the model already carries the person LoRA {others[0]}", "Connect the MODEL of the checkpoint itself"
             )
         self._model, self._clip, self._vae = model, clip, vae
-        sampling = model.get_model_object("model_sampling")
-        noise_levels = [float(sampling.percent_to_sigma(percent)) for percent in (0.01, 0.5, 0.99)]
+        self._distilled = bool(model.model.model_config.unet_config.get("guidance_embed"))
         self.base = Base(
-            model=_fingerprint(model, type(model.model).__name__, type(sampling).__mro__, noise_levels),
+            model=_model_hash(model),
             clip=_fingerprint(clip.patcher, clip.layer_idx),
             vae=_fingerprint(vae.patcher),
             family=type(model.model.model_config).__name__,
@@ -61,9 +72,17 @@ class TrainingHost:
         with _inference():
             return self._vae.encode(images)
 
-    def encode_caption(self, caption: str) -> Any:
+    def decode_latents(self, latents: Any) -> Any:
         with _inference():
-            return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(caption))
+            pictures = self._vae.decode(latents)
+        return pictures.reshape(-1, *pictures.shape[-3:])  # some VAEs are for videos, of one picture here
+
+    def encode_text(self, text: str) -> Any:
+        with _inference():
+            return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(text))
+
+    def text_encoder(self) -> TrainableTextEncoder:
+        return TrainableTextEncoder(self._clip)
 
     def load_model(self) -> Any:
         import comfy.model_management
@@ -73,8 +92,8 @@ class TrainingHost:
             comfy.model_management.load_models_gpu([self._model], memory_required=10**20, force_full_load=True)
         return self._model.model
 
-    def conditions(self, model: Any, caption: Any, latents: Any) -> dict[str, Any]:
-        embedding, extras = caption[0]
+    def conditions(self, model: Any, text: Any, latents: Any) -> dict[str, Any]:
+        embedding, extras = text[0]
         noise = latents.to(self.device)
         size = {"width": latents.shape[-1] * 8, "height": latents.shape[-2] * 8}
         found = model.extra_conds(
@@ -85,6 +104,30 @@ class TrainingHost:
             prompt_type="positive",
         )
         return {name: c.process_cond(batch_size=len(latents), area=None).cond for name, c in found.items()}
+
+    def draw(self, model: Any, positive: Any, negative: Any, noise: Any, steps: int) -> Any:
+        """By core's samplers on the model itself: its patcher would load the untrained weights anew."""
+        import comfy.k_diffusion.sampling as samplers
+        import comfy.model_sampling
+        import comfy.samplers
+        import torch
+
+        sampling = model.model_sampling
+        flow = isinstance(sampling, comfy.model_sampling.CONST)
+        sample = samplers.sample_euler if flow else samplers.sample_dpmpp_2m
+        sigmas = comfy.samplers.calculate_sigmas(sampling, "simple" if flow else "karras", steps).to(self.device)
+
+        def denoise(x: Any, sigma: Any) -> Any:
+            wanted = model.apply_model(x, sigma, transformer_options=self.options(), **positive)
+            if self._distilled:  # guidance is in the model itself
+                return wanted
+            unwanted = model.apply_model(x, sigma, transformer_options=self.options(), **negative)
+            return unwanted + GUIDANCE * (wanted - unwanted)
+
+        noise = noise.to(self.device)
+        x = sampling.noise_scaling(sigmas[0], noise, torch.zeros_like(noise), True)
+        drawn = sampling.inverse_noise_scaling(sigmas[-1], sample(denoise, x, sigmas, disable=True))
+        return model.process_latent_out(drawn.float())
 
     def options(self) -> dict[str, Any]:
         from comfy.ldm.modules.attention import attention_pytorch
@@ -98,6 +141,18 @@ class TrainingHost:
     def lora_folder(self) -> Path:
         return model_folder("loras")
 
+    def unfinished_folder(self) -> Path:
+        return own_folder("unfinished")
+
+    def face_engine(self, name: str) -> Any:
+        return face_engine(name)
+
+    def free_bytes(self) -> int:
+        import comfy.model_management
+
+        free: Any = comfy.model_management.get_free_memory(self.device)
+        return free
+
     def check_cancel(self) -> None:
         check_cancel()
 
@@ -105,6 +160,30 @@ class TrainingHost:
         import comfy.model_management
 
         comfy.model_management.soft_empty_cache()
+
+
+def base_note(model: Any, lora_name: str) -> str:
+    """What to tell a user whose MODEL is not the one that a person LoRA was trained on; "" where it is, or unknown."""
+    from ..facechain.training.lora_file import read_base
+
+    path = find_model("loras", lora_name)
+    base = read_base(path) if path else None
+    if base is None or base.model == _model_hash(model):
+        return ""
+    family = type(model.model.model_config).__name__
+    if base.family != family:
+        return f"The LoRA {lora_name} was trained on a {base.family} model and hardly acts on this {family} model."
+    return (
+        f"The LoRA {lora_name} was trained on another {family} model than this one: likeness may be lower. "
+        "Train the person on this model for the best likeness."
+    )
+
+
+def _model_hash(model: Any) -> str:
+    """Of a MODEL with its patches and its noise schedule."""
+    sampling = model.get_model_object("model_sampling")
+    noise_levels = [float(sampling.percent_to_sigma(percent)) for percent in (0.01, 0.5, 0.99)]
+    return _fingerprint(model, type(model.model).__name__, type(sampling).__mro__, noise_levels)
 
 
 def _inference() -> Any:

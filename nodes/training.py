@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
 from . import _host
-from ._types import CATEGORY, Person
+from ._types import CATEGORY, Person, TrainOptions
 
 if TYPE_CHECKING:
     from ..facechain.person import Person as PersonRecord
+    from ..facechain.training.options import Options as OptionsRecord
+
+log = logging.getLogger(__name__)
+
+BY_PRESET = "as the preset says"
 
 
 class TrainPersonLoRA(io.ComfyNode):
@@ -77,6 +83,27 @@ class TrainPersonLoRA(io.ComfyNode):
                     control_after_generate=False,  # a seed that changes by itself would train anew each time
                     tooltip="Seed of noise, crops and flips. The same seed trains the same LoRA.",
                 ),
+                io.Combo.Input(
+                    "choose_snapshot",
+                    options=[BY_PRESET, "best", "mean of best", "last"],
+                    default=BY_PRESET,
+                    optional=True,
+                    tooltip="What ends as the LoRA. 'best': the snapshot whose portraits look most like the person and still "
+                    "follow their prompt; 'mean of best': the mean of the better half of them; 'last': the end of the "
+                    "training. The preset fast takes the last, balanced the best, best the mean of the best.",
+                ),
+                io.Int.Input(
+                    "snapshots",
+                    default=0,
+                    min=0,
+                    max=50,
+                    optional=True,
+                    tooltip="How many snapshots are taken during the training and judged by portraits; 0: as the preset says, up to "
+                    "4 or 6, one for every 100 pictures trained on. Each costs about as much as 16 steps.",
+                ),
+                TrainOptions.Input(
+                    "options", optional=True, tooltip="Everything else that can be set, from Training Options."
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -99,8 +126,17 @@ class TrainPersonLoRA(io.ComfyNode):
                     display_name="lora_name",
                     tooltip="Name of the LoRA file as core's LoRA loaders list it.",
                 ),
-                io.Image.Output("loss_curve", display_name="loss_curve", tooltip="Loss by step."),
-                io.String.Output("report", display_name="report", tooltip="Settings, loss and times as JSON."),
+                io.Image.Output("loss_curve", display_name="loss_curve", tooltip="Loss and likeness by step."),
+                io.String.Output(
+                    "report",
+                    display_name="report",
+                    tooltip="Settings, loss, likeness of the snapshots and times as JSON.",
+                ),
+                io.Image.Output(
+                    "samples",
+                    display_name="samples",
+                    tooltip="The portraits that the snapshots were judged by, four of each snapshot, in the order of the steps.",
+                ),
             ],
         )
 
@@ -118,23 +154,29 @@ class TrainPersonLoRA(io.ComfyNode):
         rank: int,
         learning_rate: float,
         seed: int,
+        choose_snapshot: str = "",
+        snapshots: int = 0,
+        options: OptionsRecord | None = None,
     ) -> io.NodeOutput:
         from ..facechain.images import from_pixels
         from ..facechain.training.config import config_from
         from ..facechain.training.curve import curve_of
         from ..facechain.training.trainer import train_person
-        from ._training_host import TrainingHost, training_progress
+        from ._training_host import TrainingHost, TrainingProgress
 
         chosen = {"steps": steps, "resolution": resolution, "batch_size": batch_size, "rank": rank}
-        config = config_from(preset, seed=seed, learning_rate=learning_rate, **chosen)
-        host = TrainingHost(model, clip, vae)
-        trained = train_person(person, config, host, training_progress(person.name))
+        chosen |= {"choose": "" if choose_snapshot == BY_PRESET else choose_snapshot, "snapshots": snapshots}
+        further = options.settings if options else None
+        config = config_from(preset, further, seed=seed, learning_rate=learning_rate, **chosen)
+        progress, host = TrainingProgress(person.name), TrainingHost(model, clip, vae)
+        trained = train_person(person, config, host, progress, progress.show, options.others if options else None)
         _remember(trained.person)
         model, clip = _host.apply_person_lora(model, clip, trained.name, 1.0)
-        curve = from_pixels(curve_of(trained.report))
+        curve, samples = from_pixels(curve_of(trained.report)), trained.samples
         report = json.dumps(trained.summary, ensure_ascii=False, indent=1)
         shown = {**ui.PreviewImage(curve, cls=cls).as_dict(), "text": (report,)}
-        return io.NodeOutput(model, clip, trained.person, trained.name, curve, report, ui=shown)
+        pictures = _host.nothing() if samples is None else samples
+        return io.NodeOutput(model, clip, trained.person, trained.name, curve, report, pictures, ui=shown)
 
 
 def _remember(person: PersonRecord) -> None:
@@ -194,6 +236,11 @@ class LoadPerson(io.ComfyNode):
                     display_name="person",
                     tooltip="The PERSON: for Load Style, Face Fusion and Similarity Rank.",
                 ),
+                io.String.Output(
+                    "notes",
+                    display_name="notes",
+                    tooltip="A warning where the LoRA was trained on another model than this one; else empty.",
+                ),
             ],
         )
 
@@ -209,12 +256,16 @@ class LoadPerson(io.ComfyNode):
     def execute(cls, name: str, weight: float, model: Any = None, clip: Any = None) -> io.NodeOutput:
         from ..facechain.errors import RecordError
         from ..facechain.person import load_person
+        from ._training_host import base_note
 
-        person = load_person(_host.person_file(name))
+        person, note = load_person(_host.person_file(name)), ""
         if model is not None or clip is not None:
             if not person.lora:
                 raise RecordError(
                     f"{name} has no LoRA yet", "Run Train Person LoRA for this person, or disconnect model and clip"
                 )
+            note = base_note(model, person.lora) if model is not None else ""
+            if note:
+                log.warning("FaceChain: %s", note)
             model, clip = _host.apply_person_lora(model, clip, person.lora, weight)
-        return io.NodeOutput(model, clip, person)
+        return io.NodeOutput(model, clip, person, note)

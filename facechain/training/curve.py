@@ -1,7 +1,8 @@
-"""The loss by step as a picture."""
+"""Loss and likeness by step as a picture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,31 @@ import numpy as np
 from .loop import smoothed
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 SIZE = (768, 432)
 SCALE = 2  # drawn larger, then scaled down: Pillow's lines have no smooth edges
 INK, PALE, GRID, LINE, DOTS = "#1f2933", "#7b8794", "#e4e7eb", "#2563eb", "#bfdbfe"
+LIKENESS = "#d97706"
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 44
+WITH_LIKENESS = 56  # RIGHT, where a second axis needs room
 
 
-def draw_curve(losses: Sequence[float], steps: int, title: str, note: str = "", stride: int = 1) -> Image:
+def draw_curve(
+    losses: Sequence[float],
+    steps: int,
+    title: str,
+    note: str = "",
+    stride: int = 1,
+    verdicts: Sequence[Mapping[str, Any]] = (),
+    chosen: Sequence[int] = (),
+) -> Image:
     """losses so far, as dots, and their running mean, as a line, on axes for all steps. RGB, 768x432.
 
     note: a second line below the title ("step 40 of 600, 2.1 it/s"). stride: steps between two of the losses.
+    verdicts: of snapshots, as judge.Verdict.as_dict gives them, drawn as a second line with an axis at the right;
+    chosen: steps whose marks are filled.
     """
     from PIL import Image as Pillow
     from PIL import ImageDraw
@@ -29,7 +43,7 @@ def draw_curve(losses: Sequence[float], steps: int, title: str, note: str = "", 
     image = Pillow.new("RGB", (SIZE[0] * SCALE, SIZE[1] * SCALE), "white")
     draw = ImageDraw.Draw(image)
     low, high = _bounds(losses)
-    right, bottom = SIZE[0] - RIGHT, SIZE[1] - BOTTOM
+    right, bottom = SIZE[0] - (WITH_LIKENESS if verdicts else RIGHT), SIZE[1] - BOTTOM
 
     def place(step: float, loss: float) -> tuple[float, float]:
         x = LEFT + (right - LEFT) * step / max(steps, 1)
@@ -48,7 +62,49 @@ def draw_curve(losses: Sequence[float], steps: int, title: str, note: str = "", 
         draw.line(
             [place(s + 1, mean[s]) for s in range(0, len(mean), thinned)], fill=LINE, width=2 * SCALE, joint="curve"
         )
+    if verdicts:
+        _likeness(draw, lambda step: place(step / stride, low)[0] / SCALE, bottom, right, verdicts, chosen)
     return image.resize(SIZE, Pillow.Resampling.LANCZOS)
+
+
+def _likeness(
+    draw: Any,
+    across: Any,
+    bottom: float,
+    right: float,
+    verdicts: Sequence[Mapping[str, Any]],
+    chosen: Sequence[int],
+) -> None:
+    """Likeness in percent by step: a line with round marks, filled where the result is made of them."""
+    top = max(100.0, *(10 * math.ceil(v["likeness"] / 10) for v in verdicts))
+    points = [(across(v["step"]), bottom - (bottom - TOP) * min(max(v["likeness"], 0.0), top) / top) for v in verdicts]
+    for part in range(5):
+        level = bottom - (bottom - TOP) * part / 4
+        _text(draw, (right + 8, level), f"{top * part / 4:.0f} %", 12, LIKENESS, "lm")
+    _text(draw, (SIZE[0] - 12, TOP - 14), "likeness", 12, LIKENESS, "rm")
+    scaled = [(x * SCALE, y * SCALE) for x, y in points]
+    if len(scaled) > 1:
+        draw.line(scaled, fill=LIKENESS, width=2 * SCALE, joint="curve")
+    for (x, y), verdict in zip(scaled, verdicts, strict=True):
+        size = 5 * SCALE
+        fill = LIKENESS if verdict["step"] in chosen else "white"
+        draw.ellipse((x - size, y - size, x + size, y + size), fill=fill, outline=LIKENESS, width=2 * SCALE)
+
+
+def with_portraits(curve: Image, portraits: torch.Tensor | None) -> Image:
+    """The curve below a row of portraits [P, H, W, 3] (0..1), as wide as they are together; the curve without any."""
+    from PIL import Image as Pillow
+
+    from ..images import to_pixels
+
+    if portraits is None or not len(portraits):
+        return curve
+    row = Pillow.fromarray(np.concatenate(to_pixels(portraits), 1))
+    row = row.resize((curve.width, round(row.height * curve.width / row.width)), Pillow.Resampling.BICUBIC)
+    both = Pillow.new("RGB", (curve.width, row.height + curve.height), "white")
+    both.paste(row, (0, 0))
+    both.paste(curve, (0, row.height))
+    return both
 
 
 def curve_of(report: Mapping[str, Any]) -> np.ndarray:
@@ -57,7 +113,15 @@ def curve_of(report: Mapping[str, Any]) -> np.ndarray:
     note = (
         f"loss {report['loss_at_first']:.4f} to {report['loss_at_last']:.4f}, {report['steps_per_second']:.2f} steps/s"
     )
-    return np.asarray(draw_curve(report["losses"], len(report["losses"]), title, note, stride=report["loss_stride"]))
+    chosen = report.get("chosen", [])
+    verdicts = report.get("snapshots", [])
+    known = [verdict["likeness"] for verdict in verdicts if verdict["step"] in chosen]
+    if known:
+        note += f", likeness {max(known):.0f} % at step {', '.join(map(str, chosen))}"
+    if report.get("base_likeness") is not None:
+        verdicts = [{"step": 0, "likeness": report["base_likeness"]}, *verdicts]
+    losses, stride = report["losses"], report["loss_stride"]
+    return np.asarray(draw_curve(losses, len(losses), title, note, stride, verdicts, chosen))
 
 
 def note_of(step: int, steps: int, losses: Sequence[float], seconds: float) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from ..photos.align import CENTER, FACE_SHARE
 from .config import TrainConfig
+from .loss import Batch
 
 FACE_HEIGHT = CENTER[1]  # of the face's middle in a person's pictures
 ENCODE_BATCH = 4
@@ -19,16 +20,21 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class LatentBank:
-    """latents: [K, C, ...] float32 on the CPU, as the VAE gives them; one each crop."""
+    """latents: [K, C, ...] float32 on the CPU, as the VAE gives them; one each crop.
+
+    heads: [K, h, w] float32 0..1, which part of each latent pixel is head, or None.
+    """
 
     latents: torch.Tensor
+    heads: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(self, size: int, generator: torch.Generator) -> torch.Tensor:
-        """A random batch [size, C, ...]: every crop as likely as the others."""
-        return self.latents[torch.randint(len(self.latents), (size,), generator=generator)]
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        """A random batch of that size: every crop as likely as the others."""
+        chosen = torch.randint(len(self.latents), (size,), generator=generator)
+        return Batch(self.latents[chosen], None if self.heads is None else self.heads[chosen])
 
 
 @dataclass(frozen=True)
@@ -72,22 +78,52 @@ def cut(images: torch.Tensor, crop: Crop, resolution: int) -> torch.Tensor:
 
 
 def encode_bank(
-    images: torch.Tensor, config: TrainConfig, steps: int, encode: Encode, progress: Callable[[int, int], None]
+    images: torch.Tensor,
+    masks: torch.Tensor,
+    config: TrainConfig,
+    steps: int,
+    encode: Encode,
+    progress: Callable[[int, int], None],
 ) -> LatentBank:
-    """The bank of a person's pictures [N, S, S, 3].
+    """The bank of a person's pictures [N, S, S, 3] and their head masks [N, S, S].
 
     encode: [B, H, W, 3] float32 0..1 to latents [B, C, ...]. progress(done, total): called between batches, may raise.
     """
     resolution = config.resolution_for(int(images.shape[1]))
     crops = plan_crops(len(images), int(images.shape[1]), config, steps)
+    latents = _encoded(lambda n: cut(images, crops[n], resolution), len(crops), encode, progress)
+    shown = [cut(masks[..., None], crop, resolution)[..., 0] for crop in crops] if config.head_focus else []
+    size = (int(latents.shape[-2]), int(latents.shape[-1]))
+    heads = torch.nn.functional.adaptive_avg_pool2d(torch.stack(shown), size) if shown else None
+    return LatentBank(latents, heads)
+
+
+def encode_pictures(
+    images: torch.Tensor, resolution: int, encode: Encode, progress: Callable[[int, int], None]
+) -> LatentBank:
+    """The bank of pictures [N, H, W, 3] (0..1) of any shape, each cut to a square in its middle."""
+    side = min(images.shape[1:3])
+    top, left = ((int(length) - side) // 2 for length in images.shape[1:3])
+    squares = images[:, top : top + side, left : left + side]
+
+    def picture(index: int) -> torch.Tensor:
+        return cut(squares, Crop(index, 0, 0, side, False), resolution)
+
+    return LatentBank(_encoded(picture, len(images), encode, progress))
+
+
+def _encoded(
+    picture: Callable[[int], torch.Tensor], count: int, encode: Encode, progress: Callable[[int, int], None]
+) -> torch.Tensor:
+    """Latents of pictures 0 to count - 1, made when they are needed."""
     latents = []
-    for start in range(0, len(crops), ENCODE_BATCH):
-        progress(start, len(crops))
-        pictures = torch.stack([cut(images, crop, resolution) for crop in crops[start : start + ENCODE_BATCH]])
+    for start in range(0, count, ENCODE_BATCH):
+        progress(start, count)
+        pictures = torch.stack([picture(index) for index in range(start, min(start + ENCODE_BATCH, count))])
         latents.append(encode(pictures).to("cpu", torch.float32))
-    progress(len(crops), len(crops))
+    progress(count, count)
     # clone: what a host encodes in inference mode cannot take part in training
-    return LatentBank(torch.cat(latents).clone())
+    return torch.cat(latents).clone()
 
 
 def _uniform(low: float, high: float, generator: torch.Generator) -> float:

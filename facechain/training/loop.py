@@ -15,33 +15,65 @@ from torch import nn
 from ..errors import TrainingError
 from .config import TrainConfig
 from .data import LatentBank
+from .loss import Conditions, diffusion_loss
+from .optimizers import Group, make_optimizer, rate_at, set_rate
 
-# Raises to cancel. Arguments: steps done, steps in all, losses so far, seconds since the first step.
+# Raises to cancel. Arguments: steps done, steps in all, losses so far, seconds since the first step, without snapshots.
 OnStep = Callable[[int, int, list[float], float], None]
+
+
+class NotANumberError(TrainingError):
+    """The loss is no longer a number: the weights are lost."""
+
+
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """Conditions of the caption, of no caption, and of the class pictures, made anew where a text encoder learns."""
+
+    person: Callable[[], Conditions]
+    empty: Callable[[], Conditions] | None = None
+    others: Callable[[], Conditions] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Trainee:
     """A model ready to be trained.
 
-    model: as network.trainable_view makes it. parameters: the adapters' float32 parameters.
-    conditions: keyword arguments of apply_model for the caption, each tensor with a batch of batch_size.
+    model: as network.trainable_view makes it. groups: the adapters' float32 parameters.
     options: transformer_options for the model; copied for each step.
     """
 
     model: Any
-    parameters: list[nn.Parameter]
-    conditions: dict[str, Any]
+    groups: list[Group]
+    captions: Captions
     device: torch.device
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.groups for parameter in group.parameters]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """Where a training stands at a snapshot: all that its next steps depend on, besides the parameters."""
+
+    step: int
+    losses: list[float]
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the steps left behind: loss of each step, seconds they took."""
+    """What the steps left behind: loss of each step, seconds that new_steps of them took, without the snapshots.
+
+    The others were made by an earlier run that was cut off.
+    """
 
     losses: list[float]
     seconds: float
+    new_steps: int = 0
 
 
 @contextmanager
@@ -53,59 +85,70 @@ def training_mode(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def train(trainee: Trainee, bank: LatentBank, config: TrainConfig, steps: int, on_step: OnStep) -> Run:
-    """Train the parameters in place: AdamW, cosine rate, clipped gradients.
+def train(
+    trainee: Trainee,
+    bank: LatentBank,
+    config: TrainConfig,
+    steps: int,
+    on_step: OnStep,
+    *,
+    snapshots: int = 1,
+    on_snapshot: Callable[[Moment], None] = lambda _: None,
+    resume: Callable[[torch.optim.Optimizer, torch.Generator], list[float]] = lambda *_: [],
+    others: LatentBank | None = None,
+) -> Run:
+    """Train the parameters in place.
 
-    on_step is called before each step and after the last; what it raises ends the training.
-    Raises TrainingError when the loss is no longer a number.
+    on_step is called before each step and after the last, on_snapshot after each of snapshot_steps; what they raise
+    ends the training. resume: brings optimiser and generator to where an earlier run stopped, and gives its losses.
+    others: class pictures. Raises NotANumberError when the loss is no longer a number.
     """
-    optimizer = torch.optim.AdamW(
-        trainee.parameters,
-        lr=config.learning_rate,
-        betas=config.betas,
-        eps=config.epsilon,
-        weight_decay=config.weight_decay,
-        fused=trainee.device.type in ("cpu", "cuda"),
-    )
+    optimizer = make_optimizer(trainee.groups, config, trainee.device)
     generator = torch.Generator().manual_seed(config.seed)
-    losses: list[float] = []
-    started = time.monotonic()
-    for step in range(steps):
-        on_step(step, steps, losses, time.monotonic() - started)
-        _set_rate(optimizer, config.learning_rate * cosine(step, steps))
-        loss = diffusion_loss(trainee, bank.batch(config.batch_size, generator), generator)
+    losses = resume(optimizer, generator)
+    marks = snapshot_steps(steps, snapshots)
+    begun, first, paused = time.monotonic(), len(losses), 0.0
+    for step in range(first, steps):
+        on_step(step, steps, losses, time.monotonic() - begun - paused)
+        set_rate(optimizer, rate_at(step, steps, config))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses.append(_gradients(trainee, bank, others, config, generator))
+        _check_number(losses, config)
         nn.utils.clip_grad_norm_(trainee.parameters, config.max_gradient_norm)
         optimizer.step()
-        losses.append(float(loss.detach()))
-        _check_number(losses, config)
-    on_step(steps, steps, losses, time.monotonic() - started)
-    return Run(losses, time.monotonic() - started)
+        if step + 1 in marks:
+            stopped = time.monotonic()
+            optimizer.zero_grad(set_to_none=True)
+            on_snapshot(Moment(step + 1, losses, optimizer, generator))
+            paused += time.monotonic() - stopped
+    seconds = time.monotonic() - begun - paused
+    on_step(steps, steps, losses, seconds)
+    return Run(losses, seconds, steps - first)
 
 
-def diffusion_loss(trainee: Trainee, latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mean squared error of the network's own target (noise, velocity or flow) for latents [B, C, ...] of the VAE.
-
-    Noise levels are uniform over the model's time. All random numbers come from generator, on the CPU.
-    The model gives denoised pictures; dividing their error by what one unit of the network's output
-    changes in them gives the error of the output itself, whatever the model predicts.
-    """
-    model, sampling = trainee.model, trainee.model.model_sampling
-    clean = model.process_latent_in(latents).to(trainee.device)
-    noise = torch.randn(latents.shape, generator=generator).to(trainee.device)
-    times = torch.rand(len(latents), generator=generator).clamp(1e-4, 1 - 1e-4)
-    sigma = torch.tensor([float(sampling.percent_to_sigma(float(t))) for t in times], device=trainee.device)
-    noisy = sampling.noise_scaling(sigma, noise, clean, False)
-    options = {key: dict(value) if isinstance(value, dict) else value for key, value in trainee.options.items()}
-    denoised = model.apply_model(noisy, sigma, transformer_options=options, **trainee.conditions)
-    unit = sampling.calculate_denoised(sigma, torch.ones_like(clean), torch.zeros_like(clean))
-    return ((denoised - clean) / unit).square().mean()
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """After which steps snapshots are taken: evenly spread, the last one after the last step."""
+    return sorted({math.ceil(steps * (number + 1) / count) for number in range(count)})
 
 
-def cosine(step: int, steps: int) -> float:
-    """The part of the peak rate at a step: 1 at the first, towards 0 after the last."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
+def _gradients(
+    trainee: Trainee, bank: LatentBank, others: LatentBank | None, config: TrainConfig, generator: torch.Generator
+) -> float:
+    """Add the gradients of one step's batches; returns their mean loss (on the person's own pictures)."""
+
+    def loss_on(pictures: LatentBank, conditions: Callable[[], Conditions]) -> torch.Tensor:
+        batch = pictures.batch(config.batch_size, generator)
+        return diffusion_loss(trainee.model, conditions(), batch, config, generator, trainee.device, trainee.options)
+
+    captions, total = trainee.captions, 0.0
+    for _ in range(config.accumulation):
+        dropped = captions.empty is not None and float(torch.rand((), generator=generator)) < config.caption_dropout
+        loss = loss_on(bank, captions.empty if dropped and captions.empty else captions.person)
+        (loss / config.accumulation).backward()
+        total += float(loss.detach()) / config.accumulation
+        if others is not None and captions.others is not None:
+            (loss_on(others, captions.others) * config.prior_weight / config.accumulation).backward()
+    return total
 
 
 def smoothed(losses: list[float], weight: float = 0.95) -> list[float]:
@@ -117,21 +160,16 @@ def smoothed(losses: list[float], weight: float = 0.95) -> list[float]:
     return means
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
 def _check_number(losses: list[float], config: TrainConfig) -> None:
     if math.isfinite(losses[-1]):
         return
     step = len(losses)
     if step == 1:
-        raise TrainingError(
+        raise NotANumberError(
             "the model's loss is not a number at the first step",
             "The checkpoint may be damaged, or overflow in float16: try another one, or start ComfyUI with --bf16-unet",
         )
-    raise TrainingError(
+    raise NotANumberError(
         f"the loss was no longer a number at step {step} with learning_rate {config.learning_rate:g}",
         "Set learning_rate lower, for example to 0.00015",
     )

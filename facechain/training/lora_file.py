@@ -33,9 +33,9 @@ class Base:
     family: str = ""
 
 
-def training_hash(person: Person, base: Base, config: TrainConfig) -> str:
-    """sha256 (hex) over all that decides the result: equal hash, equal LoRA."""
-    settings = config.decisive(person.count, person.size)
+def training_hash(person: Person, base: Base, config: TrainConfig, others: str = "") -> str:
+    """sha256 (hex) over all that decides the result: equal hash, equal LoRA. others: hash of class pictures, or ""."""
+    settings = config.decisive(person.count, person.size) | ({"class_pictures": others} if others else {})
     return settings_hash(FORMAT, person.hash, base.model, base.clip, base.vae, settings)
 
 
@@ -85,8 +85,8 @@ def metadata(person: Person, base: Base, config: TrainConfig, key: str, report: 
         "ss_network_dim": str(config.rank),
         "ss_network_alpha": str(config.scale_alpha),
         "ss_learning_rate": str(config.learning_rate),
-        "ss_lr_scheduler": "cosine",
-        "ss_optimizer": "torch.optim.AdamW",
+        "ss_lr_scheduler": config.schedule,
+        "ss_optimizer": config.optimizer,
         "ss_max_train_steps": str(steps),
         "ss_steps": str(steps),
         "ss_batch_size_per_device": str(config.batch_size),
@@ -130,6 +130,18 @@ def read_report(path: Path, key: str) -> dict[str, Any] | None:
     except json.JSONDecodeError:
         return None
     return own["report"] if own.get("format") == FORMAT and own.get("training_hash") == key else None
+
+
+def read_base(path: Path) -> Base | None:
+    """What a LoRA was trained on; None where it does not say so, as LoRAs of other tools."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            own = json.loads((file.metadata() or {}).get("facechain", "{}"))
+    except (SafetensorError, json.JSONDecodeError):
+        return None
+    return Base(**own["base"]) if own.get("format") == FORMAT else None
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:

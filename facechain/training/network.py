@@ -14,17 +14,23 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
 from .config import Layers, TrainConfig
 
-ATTENTION = (r".*attn\d?\.(to_q|to_k|to_v|to_out\.0)",)
-FEED_FORWARD = (*ATTENTION, r".*\.ff\.net\.(0\.proj|2)", r".*\.proj_(in|out)")
-LAYERS: dict[Layers, tuple[str, ...]] = {"attention": ATTENTION, "attention+feed-forward": FEED_FORWARD}
+# Linear layers of anything called attention: SD's attn1.to_q and attn2.to_out.0, SD3's attn.qkv, Flux's img_attn.proj,
+# CLIP's self_attn.q_proj; and Flux's single blocks, whose two layers do attention and feed-forward at once.
+ATTENTION = (r".*(attn|attention)\w*\.[\w.]+", r"single_blocks\.\d+\.linear[12]")
+FEED_FORWARD = (*ATTENTION, r".*\.ff\.net\.(0\.proj|2)", r".*\.proj_(in|out)", r".*mlp\.\w+")
+ALL = (r".*",)
+LAYERS: dict[Layers, tuple[str, ...]] = {"attention": ATTENTION, "feed-forward too": FEED_FORWARD, "all": ALL}
 
 # Blocks whose activations are computed again in the backward pass.
-BLOCKS = {"ResBlock", "BasicTransformerBlock"}
+BLOCKS = {"ResBlock", "BasicTransformerBlock", "CLIPLayer", "JointBlock", "DoubleStreamBlock", "SingleStreamBlock"}
+# Blocks that write into tensors that the backward pass needs (x += ...).
+WRITERS = {"DoubleStreamBlock", "SingleStreamBlock"}
 
 QUANTISED_REMEDY = "Load the model in 16 or 32 bits: a checkpoint that is not GGUF, int8 or NF4"
 
@@ -47,14 +53,12 @@ def trainable_view(base: nn.Module, dtype: torch.dtype) -> Any:
     """
     view: Any = copy.copy(base)
     view.__dict__ = dict(base.__dict__)
-    parts = {name: _alias_module(getattr(base, name)) for name in ("diffusion_model", "model_sampling")}
-    view._modules = {**base._modules, **parts}
+    view._modules = {
+        **base._modules,
+        "diffusion_model": aliased(getattr(base, "diffusion_model"), dtype),  # noqa: B009 - pyright
+        "model_sampling": _alias_module(getattr(base, "model_sampling")),  # noqa: B009
+    }
     view.manual_cast_dtype = dtype  # apply_model casts its input to it
-    layers: list[Any] = [m for m in view.diffusion_model.modules() if hasattr(m, "comfy_cast_weights")]
-    for layer in layers:
-        weight = getattr(layer, "weight", None)
-        if weight is not None and weight.dtype != dtype:
-            layer.comfy_cast_weights = True  # and each layer its weights to its input
     return view
 
 
@@ -77,6 +81,25 @@ def _alias(name: str, tensor: torch.Tensor) -> torch.Tensor:
     return empty.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
+def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
+    """New modules on the memory of network's weights, which can be trained; each layer computes in its input's dtype.
+
+    Raises TrainingError for quantised weights.
+    """
+    new = _alias_module(network)
+    layers: list[Any] = [m for m in new.modules() if hasattr(m, "comfy_cast_weights")]
+    for layer in layers:
+        weight = getattr(layer, "weight", None)
+        if weight is not None and weight.dtype != dtype:
+            layer.comfy_cast_weights = True
+    for block in new.modules():
+        if type(block).__name__ in WRITERS:
+            block.forward = _OutOfPlace(block.forward)  # type: ignore[method-assign]
+        if type(block).__name__ == "CLIPLayer":
+            block.forward = _ClipLayer(block)  # type: ignore[method-assign]
+    return new
+
+
 def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, str]) -> list[Adapter]:
     """Put a low-rank branch beside each chosen layer of network, which is changed in place.
 
@@ -91,7 +114,7 @@ def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, st
     if not paths:
         raise TrainingError(
             f"no layer of this model ({type(network).__name__}) can be trained yet",
-            "Use a Stable Diffusion 1.5, 2 or XL checkpoint",
+            "Use a Stable Diffusion 1.5, 2, XL or 3 or a Flux checkpoint",
         )
     settings = LoraConfig(
         r=config.rank,
@@ -142,6 +165,35 @@ def checkpoint_blocks(network: nn.Module) -> None:
             block.forward = _Checkpointed(block.forward)  # type: ignore[method-assign]
 
 
+class _ToNew(TorchFunctionMode):
+    """Tensor.add_ makes a new tensor: with `x += y`, which binds x to what it gives back, that is all that changes."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return (torch.Tensor.add if func is torch.Tensor.add_ else func)(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class _OutOfPlace:
+    """The forward pass of one of WRITERS, all of whose in-place additions are `x += y` on local names."""
+
+    forward: Callable[..., Any]
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        with _ToNew():
+            return self.forward(*inputs, **options)
+
+
+@dataclass(frozen=True)
+class _ClipLayer:
+    """A text encoder's layer, without writing into its input."""
+
+    layer: Any
+
+    def __call__(self, x: torch.Tensor, mask: Any = None, optimized_attention: Any = None) -> torch.Tensor:
+        x = x + self.layer.self_attn(self.layer.layer_norm1(x), mask, optimized_attention)
+        return x + self.layer.mlp(self.layer.layer_norm2(x))
+
+
 @dataclass(frozen=True)
 class _Checkpointed:
     """A block's forward pass that is run twice, the second time on the options of the first.
@@ -149,16 +201,16 @@ class _Checkpointed:
     The model changes its options as it goes: later blocks must see that, the second pass must not.
     """
 
-    forward: Callable[..., torch.Tensor]
+    forward: Callable[..., Any]
 
-    def __call__(self, *inputs: Any, **options: Any) -> torch.Tensor:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         at_first = _snapshot(options)
         passes = iter([options])
 
-        def run() -> torch.Tensor:
+        def run() -> Any:
             return self.forward(*inputs, **next(passes, _snapshot(at_first)))
 
-        return checkpoint(run, use_reentrant=False)  # type: ignore[return-value]
+        return checkpoint(run, use_reentrant=False)
 
 
 def _snapshot(options: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ NODES = [
     for name in (
         *("LoadPhotos", "Preprocess", "TrainPersonLoRA", "LoadPerson", "LoadStyle", "PoseControl"),
         *("FaceFusion", "SimilarityRank", "TemplateFace", "TemplatePaste", "GroupPortrait"),
+        "TrainingOptions",
     )
 ]
 each_page = pytest.mark.parametrize(("node", "language"), [(n, lang) for n in NODES for lang in LANGUAGES])

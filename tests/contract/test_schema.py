@@ -49,8 +49,8 @@ def test_the_training_seed_stays_by_itself(declared: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("part", ["inputs", "outputs"])
 def test_own_sockets_are_only_ours(declared: dict[str, Any], part: str) -> None:
-    """Everything but a person and a template face travels in core's own types."""
+    """Everything but a person, a template face and training options travels in core's own types."""
     core = {"IMAGE", "MASK", "MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "CONTROL_NET"}
     core |= {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
     types = {row[1] for parts in declared.values() for row in parts[part]}
-    assert types - core <= {"FACECHAIN_PERSON", "FACECHAIN_TEMPLATE_FACE"}
+    assert types - core <= {"FACECHAIN_PERSON", "FACECHAIN_TEMPLATE_FACE", "FACECHAIN_TRAIN_OPTIONS"}

@@ -11,7 +11,8 @@ from facechain.training.config import TrainConfig, config_from
 from facechain.training.curve import draw_curve, note_of
 from facechain.training.data import FACE_HEIGHT, FACE_SHARE, LatentBank, cut, encode_bank, plan_crops
 from facechain.training.fingerprint import weights_hash
-from facechain.training.loop import cosine, smoothed
+from facechain.training.loop import smoothed
+from facechain.training.optimizers import rate_at
 
 SIZE = 512
 
@@ -49,7 +50,7 @@ def test_steps_follow_the_preset_and_the_batch() -> None:
 
 def test_only_what_changes_the_result_counts_for_its_hash() -> None:
     own = TrainConfig(preset="fast").decisive(3, 512)
-    assert own == TrainConfig(preset="best", steps=300, resolution=512, alpha=32, checkpointing=False).decisive(3, 512)
+    assert own == TrainConfig(preset="best", steps=300, resolution=512, alpha=32, checkpointing="on").decisive(3, 512)
     assert own != TrainConfig(preset="fast").decisive(4, 512)
     assert own != TrainConfig(preset="fast", flip=False).decisive(3, 512)
 
@@ -96,7 +97,7 @@ def test_the_bank_holds_the_crops_in_order_and_reports_progress() -> None:
         assert pictures.shape[1:] == (64, 64, 3)
         return torch.nn.functional.avg_pool2d(pictures.movedim(-1, 1), 8).double()
 
-    bank = encode_bank(images, config, 600, encode, lambda done, total: seen.append((done, total)))
+    bank = encode_bank(images, images[..., 0], config, 600, encode, lambda done, total: seen.append((done, total)))
     crops = plan_crops(2, 128, config, 600)
     assert len(bank) == 6 and bank.latents.dtype == torch.float32
     expected = encode(cut(images, crops[5], 64)[None]).float()
@@ -106,7 +107,7 @@ def test_the_bank_holds_the_crops_in_order_and_reports_progress() -> None:
 
 def test_batches_are_seeded_and_show_every_crop() -> None:
     bank = LatentBank(torch.arange(6).float()[:, None, None, None])
-    first, again = (bank.batch(200, torch.Generator().manual_seed(3)) for _ in range(2))
+    first, again = (bank.batch(200, torch.Generator().manual_seed(3)).latents for _ in range(2))
     assert torch.equal(first, again)
     assert set(first.flatten().tolist()) == {0, 1, 2, 3, 4, 5}
 
@@ -122,7 +123,7 @@ def test_the_hash_sees_values_shapes_names_and_words_but_not_the_precision() -> 
 
 
 def test_the_rate_falls_as_a_cosine_and_losses_are_smoothed_without_a_false_start() -> None:
-    assert [round(cosine(step, 100), 4) for step in (0, 50, 99)] == [1.0, 0.5, 0.0002]
+    assert [round(rate_at(step, 100, TrainConfig()), 4) for step in (0, 50, 99)] == [1.0, 0.5, 0.0002]
     assert smoothed([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
     assert smoothed([4.0, 0.0])[1] == pytest.approx(4 * 0.95 / 1.95)
 

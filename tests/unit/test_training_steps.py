@@ -12,8 +12,10 @@ from torch import nn
 from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig
 from facechain.training.data import LatentBank
-from facechain.training.loop import Trainee, diffusion_loss, train, training_mode
+from facechain.training.loop import Captions, Trainee, train, training_mode
+from facechain.training.loss import Batch, diffusion_loss
 from facechain.training.network import add_adapters, checkpoint_blocks, trainable_view, watch_layers
+from facechain.training.optimizers import Group
 
 WIDTH = 16
 
@@ -111,11 +113,17 @@ def make_trainee(model: Any, config: TrainConfig, on_layer: Callable[[], None] =
     view = trainable_view(model, torch.float32)
     adapters = add_adapters(view.diffusion_model, config, names_of(model))
     watch_layers(view.diffusion_model, on_layer)
-    if config.checkpointing:
+    if config.checkpointing == "on":
         checkpoint_blocks(view.diffusion_model)
     context = torch.randn(config.batch_size, 3, WIDTH, generator=torch.Generator().manual_seed(5))
     parameters = [half for adapter in adapters for half in (adapter.down, adapter.up)]
-    return Trainee(view, parameters, {"c_crossattn": context}, torch.device("cpu"))
+    groups = [Group(parameters, config.learning_rate)]
+    return Trainee(view, groups, Captions(lambda: {"c_crossattn": context}), torch.device("cpu"))
+
+
+def loss_of(trainee: Trainee, batch: Batch, generator: torch.Generator, **settings: Any) -> torch.Tensor:
+    config = TrainConfig(**settings)
+    return diffusion_loss(trainee.model, trainee.captions.person(), batch, config, generator, trainee.device)
 
 
 def bank() -> LatentBank:
@@ -134,8 +142,9 @@ def test_the_loss_is_that_of_the_networks_own_target(kind: str) -> None:
     model = make_model(kind)
     with training_mode(0, CPU):
         trainee = make_trainee(model, TrainConfig(batch_size=3))
-        latents = bank().batch(3, torch.Generator().manual_seed(2))
-        loss = diffusion_loss(trainee, latents, torch.Generator().manual_seed(9))
+        batch = bank().batch(3, torch.Generator().manual_seed(2))
+        latents = batch.latents
+        loss = loss_of(trainee, batch, torch.Generator().manual_seed(9))
         generator = torch.Generator().manual_seed(9)
         noise, clean = torch.randn(latents.shape, generator=generator), latents * 0.5
         sigma = (1 - torch.rand(3, generator=generator)) * (1 if kind == "flow" else 3)
@@ -189,19 +198,19 @@ def test_the_same_seed_trains_the_same_and_the_hosts_random_numbers_stay() -> No
 
 def test_checkpointing_changes_no_gradient() -> None:
     gradients = []
-    for checkpointing in (True, False):
+    for checkpointing in ("on", "off"):
         with training_mode(0, CPU):
             trainee = make_trainee(make_model(), TrainConfig(checkpointing=checkpointing))
             for index, parameter in enumerate(trainee.parameters):  # away from zero, where half the gradients vanish
                 parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)) * 0.1
-            diffusion_loss(trainee, bank().latents[:1], torch.Generator().manual_seed(0)).backward()
+            loss_of(trainee, Batch(bank().latents[:1]), torch.Generator().manual_seed(0)).backward()
             gradients.append([p.grad for p in trainee.parameters])
     assert all(float(g.abs().max()) > 0 for g in gradients[0])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("checkpointing", [True, False])
-def test_a_cancel_is_noticed_in_the_backward_pass(checkpointing: bool) -> None:
+@pytest.mark.parametrize("checkpointing", ["on", "off"])
+def test_a_cancel_is_noticed_in_the_backward_pass(checkpointing: Any) -> None:
     class Cancelled(Exception):
         pass
 
@@ -215,9 +224,9 @@ def test_a_cancel_is_noticed_in_the_backward_pass(checkpointing: bool) -> None:
 
     with training_mode(0, CPU):
         trainee = make_trainee(make_model(), TrainConfig(checkpointing=checkpointing), on_layer)
-        diffusion_loss(trainee, bank().latents[:1], torch.Generator()).backward()
+        loss_of(trainee, Batch(bank().latents[:1]), torch.Generator()).backward()
         in_a_step, chances = chances, 0
-        loss = diffusion_loss(trainee, bank().latents[:1], torch.Generator())
+        loss = loss_of(trainee, Batch(bank().latents[:1]), torch.Generator())
         forward = chances
         assert forward == 18 and in_a_step - forward >= 10, "at every layer, both ways, where there are gradients"
         cancel_at = in_a_step - 1

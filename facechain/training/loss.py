@@ -1,0 +1,67 @@
+"""The loss of a batch: the error of the network's own target, whatever the network predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .config import TrainConfig
+
+Conditions = dict[str, Any]  # apply_model's keyword arguments for a caption, each tensor with a batch of batch_size
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """latents: [B, C, ...] float32 as the VAE gives them. head: [B, h, w] float32 0..1, 1 = head, or None."""
+
+    latents: torch.Tensor
+    head: torch.Tensor | None = None
+
+
+def diffusion_loss(
+    model: Any,
+    conditions: Conditions,
+    batch: Batch,
+    config: TrainConfig,
+    generator: torch.Generator,
+    device: torch.device,
+    options: dict[str, Any] | None = None,
+) -> torch.Tensor:
+    """Mean squared error of the network's own target (noise, velocity or flow), weighted as config says.
+
+    Noise levels are uniform over the model's time. All random numbers come from generator, on the CPU.
+    The model gives denoised pictures; dividing their error by what one unit of the network's output
+    changes in them gives the error of the output itself, whatever the model predicts.
+    options: transformer_options, copied.
+    """
+    sampling = model.model_sampling
+    clean = model.process_latent_in(batch.latents).to(device)
+    noise = torch.randn(batch.latents.shape, generator=generator)
+    times = torch.rand(len(noise), generator=generator).clamp(1e-4, 1 - 1e-4)
+    if config.noise_offset:
+        per_channel = (*noise.shape[:2], *(1 for _ in noise.shape[2:]))
+        noise = noise + config.noise_offset * torch.randn(per_channel, generator=generator)
+    noise = noise.to(device)
+    sigma = torch.tensor([float(sampling.percent_to_sigma(float(t))) for t in times], device=device)
+    noisy = sampling.noise_scaling(sigma, noise, clean, False)
+    given = {key: dict(value) if isinstance(value, dict) else value for key, value in (options or {}).items()}
+    denoised = model.apply_model(noisy, sigma, transformer_options=given, **conditions)
+    ones, zeros = torch.ones_like(clean), torch.zeros_like(clean)
+    unit = sampling.calculate_denoised(sigma, ones, zeros)
+    error = ((denoised - clean) / unit).square()
+    if config.min_snr_gamma:
+        # (signal / noise)^2 of the noisy picture; x unit^2 because gamma bounds the weight of the picture's error
+        ratio = sampling.noise_scaling(sigma, zeros, ones, False) / sampling.noise_scaling(sigma, ones, zeros, False)
+        error = error * ratio.square().clamp(max=config.min_snr_gamma) * unit.square()
+    if config.head_focus and batch.head is not None:
+        error = error * head_weights(batch.head.to(device), config.head_focus, error.ndim)
+    return error.mean()
+
+
+def head_weights(head: torch.Tensor, focus: float, dims: int) -> torch.Tensor:
+    """Weights of mean 1 each picture: (1 - focus) outside the head against 1 in it. [B, h, w] to [B, 1, (1,) h, w]."""
+    weights = 1 - focus * (1 - head)
+    weights = weights / weights.mean((-2, -1), keepdim=True).clamp_min(1e-6)
+    return weights.view(len(head), *(1 for _ in range(dims - 3)), *head.shape[1:])

@@ -1,0 +1,131 @@
+"""A few portraits from each snapshot of a training, what they are worth, and which snapshot is the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from . import snapshots
+from .config import TrainConfig
+from .host import Host
+from .judge import Judge, Look, Verdict, chosen
+from .loss import Conditions
+from .network import Adapter
+from .snapshots import Snapshot
+
+# Two prompts of opposite surroundings: one that keeps the photos' background in both has forgotten how to follow them.
+PROMPTS = (
+    "{}, portrait photo, head and shoulders, looking at the camera, in front of a dark blue wall",
+    "{}, portrait photo, head and shoulders, looking at the camera, in a sunny green garden",
+)
+NEGATIVE = "blurry, deformed"
+SEEDS = (1001, 1002)  # any: the same for every snapshot, so that only the snapshots differ
+DRAWING_STEPS = 6  # few: they show who it is, not every pore
+
+# portraits [P, H, W, 3] float 0..1, their verdict
+Show = Callable[[torch.Tensor, Verdict], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """The encoded prompts: functions, because a text encoder that learns encodes them anew."""
+
+    positive: list[Callable[[], Conditions]]
+    negative: Callable[[], Conditions]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """snapshot: what ends as the LoRA. chosen: steps it is made of. reason: why. merged: verdict on a mean."""
+
+    snapshot: Snapshot
+    chosen: list[int]
+    reason: str
+    merged: Verdict | None = None
+
+
+@dataclass(eq=False)
+class Validation:
+    """Takes snapshots, draws their portraits with the adapters as they are, and chooses.
+
+    judge: None where likeness cannot be measured, because of `excuse`. compares: whether snapshots are. shape: of one latent, [C, ...].
+    portraits: those of each verdict in the same order, [P, H, W, 3] float16.
+    """
+
+    host: Host
+    model: Any
+    adapters: Sequence[Adapter]
+    config: TrainConfig
+    text: Text
+    shape: tuple[int, ...]
+    judge: Judge | None
+    excuse: str = ""
+    compares: bool = True
+    show: Show = lambda *_: None
+    taken: list[Snapshot] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    portraits: list[torch.Tensor] = field(default_factory=list)
+    base: Verdict | None = None
+    _base_looks: list[Look] | None = None
+
+    def begin(self) -> None:
+        """The base model's own portraits, where snapshots are to be compared; before the first step."""
+        if self.compares and self.judge is not None:
+            pictures = self._draw()
+            self._base_looks = self.judge.look(pictures)
+            self.base = self.judge.verdict(0, self._base_looks, None)
+            self.show(pictures, self.base)
+
+    def add(self, step: int, loss: float) -> None:
+        """A snapshot of the adapters as they are."""
+        self.taken.append(snapshots.take(step, self.adapters))
+        verdict, pictures = self._judged(step, loss)
+        self.verdicts.append(verdict)
+        self.portraits.append(pictures.half())
+        self.show(pictures, verdict)
+
+    def result(self) -> Result:
+        """What the snapshots come to. The adapters stay as they are at the end of it."""
+        if self.judge is None and self.compares:
+            last = self.taken[-1]
+            return Result(last, [last.step], f"the last snapshot, because {self.excuse}")
+        best, reason = chosen(self.verdicts, self.config.choose)
+        if len(best) == 1:
+            return Result(self.taken[best[0]], [self.taken[best[0]].step], reason)
+        return self._mean(best, reason)
+
+    def _mean(self, best: list[int], reason: str) -> Result:
+        """The mean of these, unless its portraits are worse than those of the best of them alone."""
+        merged = snapshots.mean([self.taken[n] for n in best])
+        snapshots.restore(merged, self.adapters)
+        verdict, pictures = self._judged(merged.step, None)
+        self.show(pictures, verdict)
+        top = max(best, key=lambda n: (self.verdicts[n].score, n))
+        if verdict.score < self.verdicts[top].score:
+            step = self.taken[top].step
+            return Result(self.taken[top], [step], f"step {step}, whose score is above that of {reason}", verdict)
+        self.portraits.append(pictures.half())
+        return Result(merged, [self.taken[n].step for n in best], reason, verdict)
+
+    def _judged(self, step: int, loss: float | None) -> tuple[Verdict, torch.Tensor]:
+        pictures = self._draw()
+        if self.judge is None:
+            return Verdict(step, 0.0, 0, len(pictures), 0.0, 0.0, 0.0, loss), pictures
+        return self.judge.verdict(step, self.judge.look(pictures), self._base_looks, loss), pictures
+
+    def _draw(self) -> torch.Tensor:
+        """The portraits [P, H, W, 3] of the adapters as they are, seed by seed."""
+        drawn = []
+        with torch.no_grad():
+            negative = self.text.negative()
+            positive = [conditions() for conditions in self.text.positive]
+            for seed in SEEDS:
+                noise = torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(seed))
+                for conditions in positive:
+                    self.host.check_cancel()
+                    latents = self.host.draw(self.model, conditions, negative, noise, DRAWING_STEPS)
+                    drawn.append(self.host.decode_latents(latents).cpu().float().clone())
+        return torch.cat(drawn).nan_to_num(0.0).clamp(0, 1)
