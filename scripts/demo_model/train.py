@@ -75,17 +75,26 @@ def _autoencoder(work: Path, pictures: list[Picture] | None, seconds: float) -> 
         return model.eval()
     if pictures is None:
         raise SystemExit(f"error: {path} is absent but the bank made with it is there: remove {work} to begin anew.")
-    random = np.random.default_rng(0)
-    views = [
-        view(picture, SIZE, random, white, varied=True) for picture in pictures for white in 6 * [False] + 3 * [True]
-    ]
-
-    def report(step: int, loss: float, decibel: float) -> None:
-        _log(work, {"autoencoder": step, "loss": loss, "psnr": decibel})
-
-    train_autoencoder(model, np.stack(views), seconds, report)
+    train_autoencoder(model, _varied(pictures), seconds, lambda *numbers: _log_autoencoder(work, *numbers))
     save_file(model.state_dict(), path)
     return model.eval()
+
+
+def _sharpen(work: Path, model: Autoencoder, arguments: argparse.Namespace) -> None:
+    views, seconds = _varied(read_pictures(arguments.pictures)), 60 * arguments.decoder_minutes
+    train_autoencoder(model, views, seconds, lambda *numbers: _log_autoencoder(work, *numbers), decoder_only=True)
+    save_file(model.state_dict(), work / "autoencoder.safetensors")
+
+
+def _varied(pictures: list[Picture]) -> np.ndarray:
+    """Views for the autoencoder, uint8 RGB [N, SIZE, SIZE, 3]: six of each picture, three of its head on white."""
+    random = np.random.default_rng(0)
+    kinds = 6 * [False] + 3 * [True]
+    return np.stack([view(picture, SIZE, random, white, varied=True) for picture in pictures for white in kinds])
+
+
+def _log_autoencoder(work: Path, step: int, loss: float, decibel: float) -> None:
+    _log(work, {"autoencoder": step, "loss": round(loss, 4), "psnr": round(decibel, 2)})
 
 
 @torch.inference_mode()
