@@ -52,7 +52,7 @@ class Openness:
 
 
 @dataclass(frozen=True, eq=False)
-class _Chip:
+class Chip:
     """A level crop of a face.  pixels: uint8 [S, S, 3].  points: [468, 2].  away: [S, S, 3], log red/green,
     log blue/green and log brightness, each minus those of the face's skin.  like: [S, S] 0..1, 1 = that skin.
     """
@@ -73,11 +73,11 @@ def openness(photo: np.ndarray, face: Face) -> Openness:
     """How open the face lies in uint8 RGB [H, W, 3]. A face without a mesh counts as open."""
     if face.mesh is None:
         return Openness(1.0, 1.0)
-    chip = _chip(photo, face.mesh)
+    chip = chip_of(photo, face.mesh)
     return Openness(_mouth(chip, face.yaw), _eyes(chip, face.yaw))
 
 
-def _mouth(chip: _Chip, yaw: float) -> float:
+def _mouth(chip: Chip, yaw: float) -> float:
     seen = float(np.maximum(_lips(chip), steps(35, 55, abs(yaw))))  # in profile lips are a few pixels
     lower = chip.area(_LOWER) & chip.area(OVAL) & ~chip.area(LIPS, 1.1)
     if not lower.any():
@@ -87,7 +87,7 @@ def _mouth(chip: _Chip, yaw: float) -> float:
     return float(steps(0.1, 0.45, skin) * (0.2 + 0.8 * seen))
 
 
-def _lips(chip: _Chip) -> float:
+def _lips(chip: Chip) -> float:
     """0..1, whether the mouth's place looks like a mouth."""
     around = chip.area(LIPS, 1.7) & ~chip.area(LIPS, 1.12) & chip.area(OVAL)
     lips = chip.area(LIPS) & ~chip.area(INNER_LIPS)
@@ -102,7 +102,7 @@ def _lips(chip: _Chip) -> float:
     return float(steps(*_LIPS, signs) * (1 - steps(0.08, 0.25, -red)))
 
 
-def _eyes(chip: _Chip, yaw: float) -> float:
+def _eyes(chip: Chip, yaw: float) -> float:
     found = []
     for side, outline in ((-1, RIGHT_EYE), (1, LEFT_EYE)):
         if side * yaw > _FAR_EYE:  # the nose points to that side
@@ -121,7 +121,7 @@ def _eyes(chip: _Chip, yaw: float) -> float:
     return float(np.mean(found)) if found else 1.0
 
 
-def _chip(photo: np.ndarray, mesh: np.ndarray) -> _Chip:
+def chip_of(photo: np.ndarray, mesh: np.ndarray) -> Chip:
     region = region_of(mesh, 1.15)
     pixels = crop(photo, region, _SIDE)
     cos, sin = np.cos(region.angle), np.sin(region.angle)
@@ -132,7 +132,7 @@ def _chip(photo: np.ndarray, mesh: np.ndarray) -> _Chip:
     away = ratios - skin
     darkness = np.where(away[..., 2] < 0, away[..., 2] / _DARKER, away[..., 2] / _BRIGHTER)
     distance = np.sqrt((away[..., :2] ** 2).sum(-1) / _COLOUR**2 + darkness**2)
-    return _Chip(pixels, points, away, 1 / (1 + np.exp((distance - 1.25) * 6)))
+    return Chip(pixels, points, away, 1 / (1 + np.exp((distance - 1.25) * 6)))
 
 
 def _ratios(pixels: np.ndarray) -> np.ndarray:
