@@ -19,6 +19,9 @@ from ..facechain.names import checked_name, inside
 PACK = Path(__file__).resolve().parents[1]
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".gif"}
 
+SAM_SUFFIXES = {".safetensors", ".pth", ".pt"}
+SAM_WORKSPACE = 3 * 2**30  # bytes; what the largest of SAM's image encoders works with at 1024 pixels
+
 Progress = Callable[..., None]
 
 
@@ -104,6 +107,39 @@ def face_engine(name: str) -> Any:
     folders = dict.fromkeys([Path(folder_paths.models_dir) / "insightface", *map(Path, registered)])
     nvidia = comfy.model_management.get_torch_device().type == "cuda" and torch.version.hip is None
     return engine(name, folders=list(folders), gpu=nvidia)
+
+
+def sam_names() -> list[str]:
+    """Files in models/sams (other packs use the same folder), as "sam_vit_b.safetensors" or "more/sam.pth"."""
+    found = {
+        path.relative_to(folder).as_posix()
+        for folder in _sam_folders()
+        for path in folder.glob("**/*")
+        if path.suffix.lower() in SAM_SUFFIXES
+    }
+    return sorted(found)
+
+
+def load_sam(name: str) -> Any:
+    """The SAM model of that name, on ComfyUI's device. Raises ModelFileError, which says how to convert a pickle."""
+    import comfy.model_management as management
+
+    from ..facechain.photos.sam import load_sam
+
+    folders = _sam_folders()
+    path = next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
+    device = management.get_torch_device()
+    if path.is_file():
+        management.free_memory(2 * path.stat().st_size + SAM_WORKSPACE, device)
+    return load_sam(path, device)
+
+
+def _sam_folders() -> list[Path]:
+    """models/sams and whatever folders are registered for it, without repeats."""
+    import folder_paths
+
+    registered = folder_paths.folder_names_and_paths.get("sams", ([],))[0]
+    return list(dict.fromkeys([Path(folder_paths.models_dir) / "sams", *map(Path, registered)]))
 
 
 # --- progress and cancel -------------------------------------------------------------

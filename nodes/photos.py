@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
-NO_FOLDER = "(none)"
+NO_FOLDER = NO_SAM = "(none)"
 
 
 class LoadPhotos(io.ComfyNode):
@@ -176,6 +176,14 @@ class Preprocess(io.ComfyNode):
                     optional=True,
                     tooltip="A clear picture of the person alone; chooses the right face where photos show several people.",
                 ),
+                io.Combo.Input(
+                    "sam_model",
+                    options=[NO_SAM, *_host.sam_names()],
+                    default=NO_SAM,
+                    optional=True,
+                    tooltip="A Segment Anything model in models/sams that refines the head masks. It needs the package "
+                    "segment-anything, and a .safetensors file: scripts/convert_sam.py makes one of a .pth.",
+                ),
             ],
             outputs=[
                 Person.Output("person", display_name="person", tooltip="The PERSON: for training, fusion and ranking."),
@@ -221,6 +229,7 @@ class Preprocess(io.ComfyNode):
         save: list[bool],
         names: list[str] | None = None,
         reference: list[torch.Tensor] | None = None,
+        sam_model: list[str] | None = None,
     ) -> io.NodeOutput:
         from ..facechain.images import from_pixels
         from ..facechain.photos.intake import options_of, save_new, take_in
@@ -231,7 +240,9 @@ class Preprocess(io.ComfyNode):
         options = options_of(name[0], size[0], background[0], retouch[0], gender[0], age[0], caption[0])
         guide = Photos(reference)[0] if reference else None
         progress = _host.progress_bar(1)
-        intake = take_in(Photos(photos), names or [], _host.face_engine(engine[0]), options, guide, progress)
+        refiner = _host.load_sam(sam_model[0]) if sam_model and sam_model[0] != NO_SAM else None
+        looker = _host.face_engine(engine[0])
+        intake = take_in(Photos(photos), names or [], looker, options, guide, progress, refiner)
         person = save_new(intake.person, target) if save[0] else intake.person
         report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
         shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,)}

@@ -24,6 +24,7 @@ from .headmask import head_mask
 from .judge import Judged, judge
 from .look import Photos, Seen, look, look_at_all
 from .retouch import retouched
+from .sam import SamRefiner
 from .verdict import Verdict
 
 SIZES = ("512", "1024")
@@ -70,7 +71,7 @@ class Intake:
     """person: of the accepted photos.  verdicts: of all, in their order.  engine: what looked at them.
 
     crops: for each accepted photo its place in verdicts, the crop as cut, and its mask, for the report.
-    seen: what each photo showed.
+    seen: what each photo showed. mask_notes: what SAM did to the masks of accepted photos, by place in verdicts.
     """
 
     person: Person
@@ -78,6 +79,7 @@ class Intake:
     engine: EngineInfo
     crops: dict[int, tuple[Alignment, np.ndarray]] = field(repr=False)
     seen: list[Seen] = field(repr=False)
+    mask_notes: dict[int, str] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """The verdicts and what was made of the person, for API clients."""
@@ -89,7 +91,10 @@ class Intake:
             "gender": attributes.gender,
             "age": attributes.age,
             "engine": self.engine.as_dict(),
-            "photos": [verdict.as_dict() for verdict in self.verdicts],
+            "photos": [
+                verdict.as_dict() | ({"mask": self.mask_notes[place]} if place in self.mask_notes else {})
+                for place, verdict in enumerate(self.verdicts)
+            ],
         }
         return json.dumps(about, ensure_ascii=False, indent=1)
 
@@ -101,11 +106,12 @@ def take_in(
     options: IntakeOptions,
     reference: np.ndarray | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    refiner: SamRefiner | None = None,
 ) -> Intake:
     """The way of photos to a Person.
 
     names: for the verdicts; missing ones are numbered. reference: uint8 RGB picture of the person alone.
-    progress: called with (done, total); may raise to cancel.
+    progress: called with (done, total); may raise to cancel. refiner: refines the head masks.
     Raises PhotoError when no photo can be used, with every photo's reason; FaceError when the reference shows no face.
     """
     name = checked_name(options.name, "person name")
@@ -118,16 +124,20 @@ def take_in(
     accepted = [i for i, j in enumerate(judged) if j.verdict.accepted]
     if not accepted:
         raise _nothing_usable([j.verdict for j in judged])
-    crops, images = {}, []
+    crops, images, notes = {}, [], {}
     for done, place in enumerate(accepted):
         progress(len(photos) + done * len(photos) // len(accepted), 2 * len(photos))
-        aligned, mask, image = _crop(photos[place], seen[place], judged[place], options)
+        aligned, mask = _crop(photos[place], seen[place], judged[place], options)
+        if refiner is not None:
+            refined = refiner.refine(aligned, mask)
+            mask, notes[place] = refined.mask, refined.note
         crops[place] = (aligned, mask)
-        images.append(image)
+        smooth = retouched(aligned.image, aligned.mesh, options.retouch)
+        images.append(with_background(smooth, mask, options.background))
     progress(2 * len(photos), 2 * len(photos))
     masks = [crops[place][1] for place in accepted]
     person = _person(name, [judged[i] for i in accepted], images, masks, engine.embedder, options)
-    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen)
+    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen, notes)
 
 
 def save_new(person: Person, path: Path) -> Person:
@@ -143,17 +153,13 @@ def save_new(person: Person, path: Path) -> Person:
     return person
 
 
-def _crop(
-    photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions
-) -> tuple[Alignment, np.ndarray, np.ndarray]:
-    """The crop as cut, the head's mask, and the finished picture [S, S, 3]."""
+def _crop(photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions) -> tuple[Alignment, np.ndarray]:
+    """The crop as cut, and the head's mask."""
     if judged.face is None:
         raise ValueError("an accepted photo has a face")
     upright = np.ascontiguousarray(np.rot90(photo, seen.turns))
     aligned = align(upright, judged.face, options.size)
-    mask = head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
-    smooth = retouched(aligned.image, aligned.mesh, options.retouch)
-    return aligned, mask, with_background(smooth, mask, options.background)
+    return aligned, head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
 
 
 def _person(

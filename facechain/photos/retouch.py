@@ -12,9 +12,11 @@ from .filters import polygon, steps, to_lab
 from .headmask import OVAL, SKIN_PATCHES
 
 # In parts of the face's width. Pores and lines are finer, cheeks and shadows coarser.
-FINE, COARSE = 0.012, 0.055
-_FEATURE = 14.0  # grey levels; what differs more from its surroundings is part of the face, not a blotch
-STRONGEST = 0.85  # share of the blotches that goes at strength 1: more looks like wax
+FINE, COARSE = 0.012, 0.08
+_FEATURE = 24.0  # levels; what differs more from its surroundings is part of the face, not a blotch
+# Shares of the blotches that go at strength 1. Uneven light makes a face's form: more of it gone looks like wax.
+LIGHT, COLOUR = 0.65, 0.9
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _EYES = (
     [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7],
     [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249],
@@ -55,9 +57,15 @@ def _removed(values: np.ndarray, skin: np.ndarray, width: float, strength: float
         return np.stack([gaussian_filter(c * weight, sigma) / share for c in np.moveaxis(values, -1, 0)], -1)
 
     blotches = smooth(FINE * width) - smooth(COARSE * width)
-    # Strong differences are features (a mole, a nostril's edge, a dimple), not blotches.
-    gentle = np.exp(-((np.abs(blotches).max(-1, keepdims=True) / _FEATURE) ** 2))
-    return STRONGEST * min(strength, 1.0) * skin[..., None] * gentle * blotches
+    light = (blotches @ _LUMA)[..., None]
+    colour = blotches - light
+    even = LIGHT * _gentle(light) * light + COLOUR * _gentle(colour) * colour
+    return min(strength, 1.0) * skin[..., None] * even
+
+
+def _gentle(differences: np.ndarray) -> np.ndarray:
+    """[H, W, 1] 0..1: near 0 where differences [H, W, C] are those of a feature (a mole, a nostril's edge, a dimple)."""
+    return np.exp(-((np.abs(differences).max(-1, keepdims=True) / _FEATURE) ** 2))
 
 
 def skin_mask(image: np.ndarray, mesh: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from facechain.faces import engine
 from facechain.photos.align import Alignment, align
@@ -166,6 +167,26 @@ def test_pores_stay(head) -> None:
         return float(np.abs(grey[1:, 1:] - grey[:-1, :-1])[skin[1:, 1:]].mean())
 
     assert detail(retouched(grainy, aligned.mesh, 1.0)) > 0.9 * detail(grainy)
+
+
+@pytest.mark.parametrize(
+    "name", ["people/man/portrait.png", "styles_preview/Hiphop.jpg", "people/woman/portrait.png"]
+)  # the second has a beard and sunglasses
+def test_real_skin_keeps_its_detail_and_nothing_else_changes(head, name: str) -> None:
+    aligned = head(name).aligned
+    skin = skin_mask(aligned.image, aligned.mesh)
+
+    def detail(picture: np.ndarray) -> float:
+        grey = picture.astype(np.float32).mean(-1)
+        return float(((grey - gaussian_filter(grey, 1.2))[skin > 0.9] ** 2).mean() ** 0.5)
+
+    changes = []
+    for strength, kept in ((0.2, 0.96), (0.5, 0.92), (1.0, 0.85)):
+        result = retouched(aligned.image, aligned.mesh, strength)
+        assert detail(result) > kept * detail(aligned.image)
+        assert np.array_equal(result[skin == 0], aligned.image[skin == 0])
+        changes.append(np.abs(result.astype(int) - aligned.image).max())
+    assert changes[0] <= 4 and changes == sorted(changes) and 8 <= changes[2] <= 16
 
 
 def test_eyes_brows_and_lips_are_no_skin(head) -> None:

@@ -1,0 +1,101 @@
+"""Head masks to look at, and how long they take.
+
+    python benchmarks/headmask_sheet.py [--data ../shared/data] [--out headmasks] [--size 512] [PICTURE ...]
+
+Writes sheets of 24 heads, headmasks_0.png and so on: what is not head is magenta. Without PICTUREs it takes all of the
+test pictures and the two photos that PyPI packages carry, about 100 heads. Prints milliseconds a head (processor time,
+median). How well masks fit outlines drawn by hand is a test: tests/unit/test_headmask_outlines.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
+
+import comfy_host  # noqa: E402
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    from facechain.photos.align import Alignment
+
+TILE, COLUMNS, ROWS = 256, 6, 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", type=Path)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", default="headmasks")
+    parser.add_argument("--size", type=int, default=512)
+    args = parser.parse_args()
+    comfy_host.reenter(comfy_host.prepare())
+    draw(args.pictures or known_pictures(args.data), args.out, args.size)
+
+
+def known_pictures(data: Path) -> list[Path]:
+    from sample_photos import fetch_photos
+
+    found = [path for kind in ("*.jpg", "*.png") for path in sorted(data.glob(f"*/**/{kind}"))]
+    return [*found, *fetch_photos().values()]
+
+
+def heads(pictures: list[Path], size: int) -> Iterator[tuple[str, Alignment, np.ndarray, float]]:
+    """Name, crop, mask and seconds for each face in the pictures."""
+    import numpy as np
+    from PIL import Image
+
+    from facechain.faces import engine
+    from facechain.photos.align import align
+    from facechain.photos.headmask import head_mask
+
+    for path in pictures:
+        photo = np.asarray(Image.open(path).convert("RGB"))
+        faces = [face for face in engine().analyze([photo], embed=False)[0] if face.mesh is not None]
+        for place, face in enumerate(faces):
+            aligned = align(photo, face, size)
+            start = time.process_time()
+            mask = head_mask(aligned, photo, [other for other in faces if other is not face])
+            yield f"{path.stem} {place or ''}".strip(), aligned, mask, time.process_time() - start
+
+
+def draw(pictures: list[Path], out: str, size: int) -> None:
+    from PIL import Image
+
+    tiles, seconds = [], []
+    for name, aligned, mask, took in heads(pictures, size):
+        tiles.append(tile(aligned.image, mask, name))
+        seconds.append(took)
+    if not tiles:
+        sys.exit("no face found")
+    for number, first in enumerate(range(0, len(tiles), COLUMNS * ROWS)):
+        sheet = Image.new("RGB", (COLUMNS * TILE, ROWS * TILE))
+        for place, picture in enumerate(tiles[first : first + COLUMNS * ROWS]):
+            sheet.paste(picture, (place % COLUMNS * TILE, place // COLUMNS * TILE))
+        sheet.save(f"{out}_{number}.png")
+    print(f"{len(tiles)} heads, {statistics.median(seconds) * 1000:.0f} ms a head")
+
+
+def tile(image: np.ndarray, mask: np.ndarray, name: str) -> Image.Image:
+    import numpy as np
+    from PIL import Image, ImageDraw
+
+    outside = 1 - mask[..., None]
+    magenta = np.array([255.0, 0.0, 255.0])
+    mixed = image * (1 - 0.65 * outside) + magenta * 0.65 * outside
+    picture = Image.fromarray(mixed.round().astype(np.uint8)).resize((TILE, TILE), Image.Resampling.LANCZOS)
+    ImageDraw.Draw(picture).text((3, 3), name, fill="yellow", stroke_width=2, stroke_fill="black")
+    return picture
+
+
+if __name__ == "__main__":
+    main()
