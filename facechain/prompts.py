@@ -9,9 +9,10 @@ the style's and the person's. Only ComfyUI's weighting is written, as ComfyUI ap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .blending import Blend, weighted
 from .errors import RecordError
 from .person import Person
 from .styles import Style
@@ -86,28 +87,53 @@ def compose(
     extra: str = "",
     extra_negative: str = "",
     with_lora: bool = False,
+    blends: Sequence[Blend] = (),
+    leave_out: str = "",
 ) -> Prompts:
     """Both prompts for a person (or nobody in particular) in a style; the same input gives the same text.
 
     frame: a key of FRAMES. extra, extra_negative: the user's words, kept as they are, at the end.
-    with_lora: the style's LoRA is applied, so its own words are added. Raises RecordError for another frame.
+    with_lora: the style's LoRA is applied, so its own words are added. blends: further styles, whose words come after
+    the style's, weighted, where they do not contradict it. leave_out: pieces that must not stand in the positive prompt.
+    Raises RecordError for another frame.
     """
     if frame not in FRAMES:
         raise RecordError(f"there is no frame {frame!r}", f"Choose one of: {', '.join(FRAMES)}")
     wearer = _wearer(person) if person else _first_wearer(style)
-    tags = [_literal(tag) for tag in person.attributes.tags] if person else []
+    tags = [_literal(tag) for tag in person.attributes.tags if not _denied(tag)] if person else []
     subject = [person.trigger, _literal(person.attributes.phrase)] if person else [f"a {wearer}"] if wearer else []
     outfit = style.outfit_for(wearer) if wearer else ""
     look = [_for_wearer(piece, wearer) for text in (outfit, style.prompt) for piece in pieces(text)]
     look += pieces(style.lora_words) if with_lora else []
+    for blend in blends:
+        look += weighted(_without(_look_of(blend, wearer), look), blend.weight)
     framing, quality, own = pieces(FRAMES[frame]), pieces(style.quality or QUALITY), pieces(extra)
 
     look = _without(look, [*own, *framing])
     tags = _without(tags, [*own, *look])
     order = [*subject, *tags, *look, *_without(framing, own), *_without(quality, own)]
-    positive = ", ".join([*_unique(order, own), *([extra.strip()] if extra.strip() else [])])
-    negative = _negative(style, person, wearer, positive, extra_negative)
-    return Prompts(positive, negative, _notes(style, person, wearer, outfit))
+    kept, absent = _left(order, leave_out)
+    positive = ", ".join([*_unique(kept, own), *([extra.strip()] if extra.strip() else [])])
+    unwanted = [*pieces(style.negative), *(piece for blend in blends for piece in pieces(blend.style.negative))]
+    negative = _negative(unwanted, person, wearer, positive, extra_negative)
+    return Prompts(positive, negative, (*_notes(style, person, wearer, outfit), *absent))
+
+
+def _look_of(blend: Blend, wearer: str | None) -> list[str]:
+    """What a further style adds: place, light and clothes for this wearer, and its LoRA's words."""
+    outfit = blend.style.outfit_for(wearer) if wearer else ""
+    look = [_for_wearer(piece, wearer) for text in (outfit, blend.style.prompt) for piece in pieces(text)]
+    return look + (pieces(blend.style.lora_words) if blend.with_lora else [])
+
+
+def _left(order: list[str], leave_out: str) -> tuple[list[str], list[str]]:
+    """The pieces without those to leave out, and a note on each of these that is not there."""
+    unwanted = {part: piece for piece in pieces(leave_out) for part in _bare(piece)}
+    kept = [piece for piece in order if not set(_bare(piece)) <= unwanted.keys()]
+    said = {part for piece in order for part in _bare(piece)}
+    return kept, [
+        f"leave_out: {piece!r} is no piece of the prompt" for part, piece in unwanted.items() if part not in said
+    ]
 
 
 def pieces(text: str) -> list[str]:
@@ -153,6 +179,11 @@ def _for_wearer(piece: str, wearer: str | None) -> str:
     return _PERSON_WORD.sub(turn, piece)
 
 
+def _denied(tag: str) -> str:
+    """What a tag says is not there: "no glasses" -> "glasses"; "" for other tags."""
+    return (re.match(r"no\s+(.+)", tag.strip(), re.IGNORECASE) or ["", ""])[1]
+
+
 def _literal(text: str) -> str:
     """Text whose brackets ComfyUI is not to read as weights."""
     return re.sub(r"(?<!\\)([()])", r"\\\1", text.strip())
@@ -196,16 +227,11 @@ def _without(candidates: Iterable[str], stronger: Iterable[str]) -> list[str]:
 # --- the negative prompt ----------------------------------------------------------------
 
 
-def _negative(style: Style, person: Person | None, wearer: str | None, positive: str, extra: str) -> str:
-    words = [*pieces(NEGATIVE), *pieces(style.negative), *pieces(_NOT.get(wearer or "", ""))]
+def _negative(unwanted: list[str], person: Person | None, wearer: str | None, positive: str, extra: str) -> str:
+    words = [*pieces(NEGATIVE), *unwanted, *pieces(_NOT.get(wearer or "", ""))]
     if wearer in ("girl", "boy") or (person and person.attributes.age < _MODEST_AGE):
         words += pieces(_MODEST)
-    if (
-        person
-        and person.attributes.tags
-        and "eyewear" not in {k for tag in person.attributes.tags for k in _kinds(tag)}
-    ):
-        words.append("glasses")
+    words += [_literal(denied) for tag in (person.attributes.tags if person else ()) if (denied := _denied(tag))]
     asked = " ".join(re.sub(r"[\s_()-]+", " ", positive.lower()).split())
     kept = [word for word in words if not any(_mentioned(part, asked) for part in _bare(word))]
     return ", ".join([*_unique(kept, pieces(extra)), *([extra.strip()] if extra.strip() else [])])

@@ -12,6 +12,7 @@ from . import _host
 from ._types import CATEGORY, Person
 
 if TYPE_CHECKING:
+    from ..facechain.blending import Blend
     from ..facechain.person import Person as _Person
     from ..facechain.prompts import Prompts
     from ..facechain.styles import Style
@@ -71,6 +72,18 @@ class LoadStyle(io.ComfyNode):
                     "extra_negative", default="", multiline=True, tooltip="Added at the end of the negative prompt."
                 ),
                 Person.Input("person", optional=True, tooltip="Who is portrayed; without one, the style alone."),
+                io.String.Input(
+                    "blend",
+                    default="",
+                    optional=True,
+                    tooltip="Further styles to mix in, each with its weight: armor 0.4, kimono 0.3. Its words and its LoRA count that much.",
+                ),
+                io.String.Input(
+                    "leave_out",
+                    default="",
+                    optional=True,
+                    tooltip="Pieces of the prompt to leave out, as positive_text shows them, with commas between: solo, hair tied up.",
+                ),
             ],
             outputs=[
                 io.Model.Output(
@@ -90,19 +103,15 @@ class LoadStyle(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, style: str | None = None, **_: object) -> str:
-        """Changes with the style's file, and when its LoRA comes, goes or is replaced."""
-        from ..facechain.styles import file_hash, load_style
+    def fingerprint_inputs(cls, style: str | None = None, blend: str | None = None, **_: object) -> str:
+        """Changes with the styles' files, and when a LoRA of theirs comes, goes or is replaced."""
+        from ..facechain.blending import parse_blend
 
-        files = {path.stem: path for path in _host.style_files()}
-        if style not in files:
-            return "absent"
         try:
-            lora = _host.find_lora(load_style(files[style]).lora)
-        except RecordError:  # execute tells the user
-            lora = None
-        path = _host.find_model("loras", lora) if lora else None
-        return f"{file_hash(files[style])} {lora} {_host.file_stamp(path) if path else ''}"
+            further = [name for name, _ in parse_blend(blend or "")]
+        except RecordError as error:  # execute tells the user
+            return str(error)
+        return "\n".join(_stamp(name) for name in (style or "", *further))
 
     @classmethod
     def execute(
@@ -116,17 +125,23 @@ class LoadStyle(io.ComfyNode):
         extra_prompt: str,
         extra_negative: str,
         person: _Person | None = None,
+        blend: str = "",
+        leave_out: str = "",
     ) -> io.NodeOutput:
+        from ..facechain.blending import parse_blend
         from ..facechain.prompts import compose
         from ..facechain.styles import load_style
 
         chosen = load_style(_host.style_file(style))
+        others = [(load_style(_host.style_file(name)), weight) for name, weight in parse_blend(blend)]
         strength = chosen.style_weight if style_weight == AS_STYLE else style_weight
         model, clip, drawn, style_note = _with_style(model, clip, chosen, strength)
+        model, clip, blends, blend_notes = _with_blends(model, clip, others)
         strength = chosen.person_weight if person_weight == AS_STYLE else person_weight
         model, clip, person_note = _with_person(model, clip, person, strength)
-        words = compose(chosen, person, frame, extra_prompt, extra_negative, with_lora=drawn)
-        notes = "\n".join([_about(chosen), style_note, person_note, *words.notes, *_lengths(clip, words)])
+        words = compose(chosen, person, frame, extra_prompt, extra_negative, drawn, blends, leave_out)
+        notes = [_about(chosen), style_note, *blend_notes, person_note, *words.notes, *_lengths(clip, words)]
+        notes = "\n".join(notes)
         return io.NodeOutput(
             *(model, clip, _host.encode(clip, words.positive), _host.encode(clip, words.negative)),
             *(words.positive, words.negative, notes),
@@ -151,6 +166,33 @@ def _with_style(model: Any, clip: Any, style: Style, strength: float) -> tuple[A
     if not fits:
         return model, clip, False, f"Style LoRA: prompt only, {name} fits no layer of this model"
     return new_model, new_clip, True, f"Style LoRA: {name} at {strength:g}"
+
+
+def _with_blends(model: Any, clip: Any, others: list[tuple[Style, float]]) -> tuple[Any, Any, list[Blend], list[str]]:
+    """Model and clip with the LoRA of each further style at its weight times the style's own, and notes."""
+    from ..facechain.blending import Blend
+
+    blends, notes = [], []
+    for style, weight in others:
+        model, clip, drawn, note = _with_style(model, clip, style, weight * style.style_weight)
+        blends.append(Blend(style, weight, drawn))
+        notes.append(f"Blended: {style.name} at {weight:g}. {note}")
+    return model, clip, blends, notes
+
+
+def _stamp(style: str) -> str:
+    """Changes with the file of a style, and when its LoRA comes, goes or is replaced."""
+    from ..facechain.styles import file_hash, load_style
+
+    files = {path.stem: path for path in _host.style_files()}
+    if style not in files:
+        return f"{style} absent"
+    try:
+        lora = _host.find_lora(load_style(files[style]).lora)
+    except RecordError:  # execute tells the user
+        lora = None
+    path = _host.find_model("loras", lora) if lora else None
+    return f"{file_hash(files[style])} {lora} {_host.file_stamp(path) if path else ''}"
 
 
 def _with_person(model: Any, clip: Any, person: _Person | None, strength: float) -> tuple[Any, Any, str]:
