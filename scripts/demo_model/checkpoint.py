@@ -1,12 +1,14 @@
 """The demo model's two forms: the small file that is shipped, and the checkpoint that ComfyUI loads.
 
-Shipped: UNet as int8 with one scale a row (half the size of float16 and a third of the rounding error of
-fp8, which has 3 bits of mantissa), autoencoder as float16. The text encoder is CLIP-L's layout with seeded
-random weights; it was frozen while the UNet learned, so the seed is all that need be kept of it.
+Shipped: the UNet's weights with 5 bits each, in blocks of 32 with one scale (4 % rounding error, as fp8 has with
+8 bits), the autoencoder as float16. The text encoder is CLIP-L's layout with seeded random weights; it was frozen
+while the UNet learned, so the seed is all that need be kept of it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ SHIPPED = ROOT / "models" / "demo" / "facechain_demo_sd15.safetensors"
 CHECKPOINT_NAME = SHIPPED.name
 FORMAT = "facechain-demo-model-1"
 TEXT_SEED = 2026
+_BITS, _BLOCK = 5, 32
+_MOST = 2 ** (_BITS - 1) - 1
 _SCALE = ".scale"
 _PREFIXES = {"unet.": "model.diffusion_model.", "vae.": "first_stage_model."}
 _TEXT = "cond_stage_model.transformer."
@@ -37,54 +41,79 @@ def ship(path: Path, unet: Weights, autoencoder: Weights, about: dict[str, str])
     for key, value in unet.items():
         if value.ndim < 2:
             tensors[f"unet.{key}"] = value.astype(np.float16)
-            continue
-        rows = value.reshape(len(value), -1).astype(np.float32)
-        scale = np.maximum(np.abs(rows).max(1), 1e-8) / 127
-        tensors[f"unet.{key}"] = np.round(rows / scale[:, None]).astype(np.int8).reshape(value.shape)
-        tensors[f"unet.{key}{_SCALE}"] = scale.astype(np.float32)
+        else:
+            tensors[f"unet.{key}"], tensors[f"unet.{key}{_SCALE}"] = _packed(value)
     tensors |= {f"vae.{key}": value.astype(np.float16) for key, value in autoencoder.items()}
-    data = save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, {"format": FORMAT, **about})
+    shapes = json.dumps({f"unet.{key}": value.shape for key, value in unet.items() if value.ndim >= 2})
+    texts = {"format": FORMAT, "shapes": shapes, "text_encoder": _digest(text_encoder(TEXT_SEED)), **about}
+    data = save({key: np.ascontiguousarray(value) for key, value in tensors.items()}, texts)
     write_atomically(path, data)
     return len(data)
 
 
 def assemble(shipped: Path, path: Path) -> Path:
-    """Write the whole checkpoint (float16, 300 MB) unless the one at path was made of the same file; returns path.
+    """Write the whole checkpoint (float16, 320 MB) unless the one at path was made of the same file; returns path.
 
-    Raises SystemExit for a file of another format.
+    Raises SystemExit for a file of another format, or where this numpy's random numbers are others.
     """
-    from hashlib import sha256
-
     from safetensors import safe_open
     from safetensors.numpy import load, save
 
     data = shipped.read_bytes()
-    source = sha256(data).hexdigest()
+    source = hashlib.sha256(data).hexdigest()
     if path.is_file() and _source(path) == source:
         return path
     with safe_open(shipped, framework="np") as file:
-        if (file.metadata() or {}).get("format") != FORMAT:
-            raise SystemExit(f"error: {shipped} is not a demo model of this version ({FORMAT}).")
-    weights = whole(load(data))
+        about = file.metadata() or {}
+    if about.get("format") != FORMAT:
+        raise SystemExit(f"error: {shipped} is not a demo model of this version ({FORMAT}).")
+    words = text_encoder(TEXT_SEED)
+    if _digest(words) != about["text_encoder"]:
+        raise SystemExit(
+            "error: this numpy makes other random numbers than the demo model was trained with; use numpy 2."
+        )
+    weights = _whole(load(data), json.loads(about["shapes"]))
+    weights |= {_TEXT + key: value.astype(np.float16) for key, value in words.items()}
     write_atomically(path, save(weights, {"format": FORMAT, _FOUND: source}))
     return path
 
 
-def whole(tensors: Weights) -> Weights:
-    """All weights of the checkpoint under core's names, float16, from those of the shipped file."""
+def _whole(tensors: Weights, shapes: dict[str, list[int]]) -> Weights:
+    """UNet and autoencoder under core's names, float16, from the shipped tensors."""
     weights: Weights = {}
     for key, value in tensors.items():
         if key.endswith(_SCALE):
             continue
-        scale = tensors.get(key + _SCALE)
-        if scale is not None:
-            value = value.astype(np.float32) * scale.reshape(-1, *[1] * (value.ndim - 1))
+        if key in shapes:
+            value = _unpacked(value, tensors[key + _SCALE], shapes[key])
         part = key[: key.index(".") + 1]
         weights[_PREFIXES[part] + key[len(part) :]] = value.astype(np.float16)
     weights["first_stage_model.vae_scale"] = np.array(LATENT_SCALE, np.float16)
     weights["first_stage_model.vae_shift"] = np.zeros((), np.float16)
-    words = text_encoder(TEXT_SEED)
-    return weights | {_TEXT + key: value.astype(np.float16) for key, value in words.items()}
+    return weights
+
+
+def _packed(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """5-bit numbers as bytes, and the scale of each block of 32 (float16)."""
+    flat = np.pad(value.astype(np.float32).ravel(), (0, -value.size % _BLOCK)).reshape(-1, _BLOCK)
+    scale = np.maximum(np.abs(flat).max(1) / _MOST, 1e-7).astype(np.float16)
+    levels = np.clip(np.round(flat / scale[:, None].astype(np.float32)), -_MOST, _MOST).astype(np.int8) + _MOST
+    bits = (levels.astype(np.uint8).ravel()[:, None] >> np.arange(_BITS, dtype=np.uint8)) & 1
+    return np.packbits(bits.ravel()), scale
+
+
+def _unpacked(packed: np.ndarray, scale: np.ndarray, shape: list[int]) -> np.ndarray:
+    """float32 of this shape; the inverse of _packed but for the rounding."""
+    bits = np.unpackbits(packed)[: scale.size * _BLOCK * _BITS].reshape(-1, _BITS)
+    levels = bits @ (1 << np.arange(_BITS, dtype=np.int16)) - _MOST
+    return (
+        (levels.reshape(-1, _BLOCK) * scale[:, None].astype(np.float32)).ravel()[: int(np.prod(shape))].reshape(shape)
+    )
+
+
+def _digest(weights: Weights) -> str:
+    """sha256 (hex) of the weights as float16."""
+    return hashlib.sha256(b"".join(np.float16(weights[key]).tobytes() for key in sorted(weights))).hexdigest()
 
 
 def _source(path: Path) -> str | None:
