@@ -3,10 +3,8 @@
 1. Photos of a person become ranked style portraits (workflows/style_portrait.json).
 2. Two people are put into a fixed template picture (workflows/group_photo.json).
 
-Sets everything up, starts the server, queues both workflows through the HTTP API, and writes the
-pictures and a contact sheet into demo_output/. Without --checkpoint a stand-in base model made on the
-spot is used: it has never seen a picture and draws coloured noise, so the portraits are noise. The group
-photo, whose template and face fusion are real, already looks like a result (its faces are not drawn anew then).
+Sets everything up, starts the server, queues the workflows through the HTTP API, and writes the pictures and a
+contact sheet into demo_output/. Without --checkpoint a small base model of the project's own is used.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     from comfy_client import ComfyClient, Prompt, Result
 
 OUTPUT = comfy_host.ROOT / "demo_output"
-NOISE = (
-    "Note: the stand-in base model draws coloured noise, so the portraits are noise and the group photo's faces are fused "
-    "without being drawn anew; name a real model with --checkpoint."
-)
 
 
 def main() -> None:
@@ -49,7 +44,7 @@ def _arguments() -> argparse.Namespace:
         "--faces", default="", metavar="N,N", help="which faces of the template (default: left to right)"
     )
     parser.add_argument("--checkpoint", metavar="NAME", help="a Stable Diffusion 1.5 checkpoint of your ComfyUI")
-    parser.add_argument("--style", metavar="NAME", help="style of the portraits (default: as in the workflow)")
+    parser.add_argument("--styles", metavar="NAME,NAME", help="styles of the portraits (default: as in the workflow)")
     parser.add_argument("--preset", choices=("fast", "balanced", "best"), help="how long to train each person")
     return parser.parse_args()
 
@@ -59,13 +54,14 @@ def _run(host: comfy_host.ComfyHost, arguments: argparse.Namespace) -> None:
 
     OUTPUT.mkdir(exist_ok=True)
     inputs = demo_jobs.inputs(OUTPUT / "inputs", arguments.photos, arguments.photos2, arguments.template)
+    checkpoint, small = (arguments.checkpoint, demo_jobs.USERS) if arguments.checkpoint else _small_model(host)
     choices = demo_jobs.Choices(
-        checkpoint=arguments.checkpoint or _standin(host),
-        quick=not arguments.checkpoint,
+        checkpoint=checkpoint,
+        settings=small.settings,
         faces=arguments.faces if arguments.template else demo_jobs.TEMPLATE_FACES,
-        style=arguments.style,
         preset=arguments.preset,
     )
+    styles = arguments.styles.split(",") if arguments.styles else small.styles
     print("Starting ComfyUI ...", flush=True)
     with comfy_host.Server(host) as server:
         client = ComfyClient(server.url)
@@ -73,30 +69,38 @@ def _run(host: comfy_host.ComfyHost, arguments: argparse.Namespace) -> None:
         uploads = {
             name: [client.upload(picture, f"demo_{name}") for picture in files] for name, files in inputs.items()
         }
-        results: dict[str, Result] = {}
+        jobs = {f"style_portrait/{style or 'as_shipped'}": replace(choices, style=style) for style in styles}
+        jobs["group_photo"] = choices
+        shutil.rmtree(OUTPUT / "style_portrait", ignore_errors=True)
+        pictures: dict[str, list[Path]] = {}
         try:
-            for name in ("style_portrait", "group_photo"):
-                prompt = demo_jobs.workflow(name, choices, uploads)
-                results[name] = _follow(client, name, prompt)
+            for name, chosen in jobs.items():
+                prompt = demo_jobs.workflow(name.split("/")[0], chosen, uploads)
+                pictures[name] = _save_pictures(client, name, _follow(client, name.split("/")[-1], prompt))
         except JobError as error:
             raise SystemExit(f"error: {error}\nComfyUI's log: {server.log}") from None
-        pictures = {name: _save_pictures(client, name, result) for name, result in results.items()}
     sheet = _contact_sheet(inputs, pictures)
     print("\nPictures:")
     for path in [*(p for group in pictures.values() for p in group), sheet]:
         print(f"  {path}")
-    if not arguments.checkpoint:
-        print(NOISE)
+    if small.note:
+        print(f"Note: {small.note}; name a real model with --checkpoint.")
 
 
-def _standin(host: comfy_host.ComfyHost) -> str:
-    """Name of the stand-in checkpoint, made where the server finds it."""
+def _small_model(host: comfy_host.ComfyHost) -> tuple[str, demo_jobs.Small]:
+    """Name of a small base model's checkpoint, put where the server finds it, and how to use it."""
+    from demo_model.checkpoint import CHECKPOINT_NAME, SHIPPED, assemble
+
+    folder = host.models / "checkpoints"
+    if SHIPPED.is_file():
+        if not (folder / CHECKPOINT_NAME).is_file():
+            print("Putting the demo model together ...", flush=True)
+        return assemble(SHIPPED, folder / CHECKPOINT_NAME).name, demo_jobs.DEMO
     import standin
 
-    path = host.models / "checkpoints" / standin.CHECKPOINT_NAME
-    if not path.is_file():
+    if not (folder / standin.CHECKPOINT_NAME).is_file():
         print("Making the stand-in base model ...", flush=True)
-    return standin.make_checkpoint(path).name
+    return standin.make_checkpoint(folder / standin.CHECKPOINT_NAME).name, demo_jobs.STANDIN
 
 
 def _check_checkpoint(client: ComfyClient, name: str) -> None:

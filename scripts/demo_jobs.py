@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,52 @@ TEMPLATE_PART = (580, 0, 1280, 700)
 SECOND_PERSON_PART = (385, 200, 700, 560)
 TEMPLATE_FACES = "3, 1"
 
-# Settings for the stand-in base model, by node. What it draws is blurred noise, which would spoil the faces of the
-# group photo: they are fused as the template has them. The tests draw them anew all the same.
-QUICK: dict[str, dict[str, Any]] = {
-    "FaceChain_TrainPersonLoRA": {"steps": 20, "resolution": 128},
-    "EmptyLatentImage": {"width": 256, "height": 256},
-    "KSampler": {"steps": 8},
-    "FaceChain_GroupPortrait": {"denoise": 0.0},
-}
+
+@dataclass(frozen=True)
+class Small:
+    """How the demo uses a base model: settings of widgets by node, styles (None: the workflow's), a note for the end."""
+
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    styles: tuple[str | None, ...] = (None,)
+    note: str = ""
+
+
+USERS = Small()
+# With both small models the group photo's faces are fused as the template has them, not drawn anew: one draws noise,
+# the other has learnt whole portraits, not parts of pictures. The tests draw them anew all the same.
+STANDIN = Small(
+    {
+        "FaceChain_TrainPersonLoRA": {"steps": 20, "resolution": 128},
+        "EmptyLatentImage": {"width": 256, "height": 256},
+        "KSampler": {"steps": 8},
+        "FaceChain_GroupPortrait": {"denoise": 0.0},
+    },
+    note="the stand-in base model draws coloured noise, so the portraits are noise and the group photo's faces are fused "
+    "without being drawn anew",
+)
+DEMO = Small(
+    {
+        "FaceChain_TrainPersonLoRA": {"steps": 120, "resolution": 192},
+        "EmptyLatentImage": {"width": 192, "height": 192, "batch_size": 2},
+        "KSampler": {"steps": 20, "cfg": 3.0},
+        "FaceChain_GroupPortrait": {"denoise": 0.0},
+    },
+    # different from each other in light, clothes and place
+    styles=(
+        *("working_suit", "armor", "chinese_winter_hanfu", "cybernetics_punk", "wedding_dress", "snow_white"),
+        *("hong_kong_night", "t_shirt", "autumn_populus", "roaming_astronaut", "cheongsam", "science_fiction"),
+    ),
+    note="these portraits come from a small model made for trying things out (192 pixels, our styles and nothing else), "
+    "and the group photo's faces are fused without being drawn anew",
+)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What to put into a workflow as shipped. quick: small settings, enough for a stand-in base model."""
+    """What to put into a workflow as shipped. settings: of widgets, by node, for a small base model."""
 
     checkpoint: str
-    quick: bool = False
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     faces: str = ""
     style: str | None = None
     preset: str | None = None
@@ -63,8 +93,7 @@ def workflow(name: str, choices: Choices, uploads: dict[str, list[str]]) -> Prom
             values["preset"] = choices.preset
         elif kind == "FaceChain_LoadStyle" and choices.style:
             values["style"] = choices.style
-        if choices.quick:
-            values |= QUICK.get(kind, {})
+        values |= choices.settings.get(kind, {})
     return prompt
 
 

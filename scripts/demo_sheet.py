@@ -23,7 +23,11 @@ def draw(inputs: dict[str, list[Path]], pictures: dict[str, list[Path]], path: P
     faces = engine("embedded")
     people = {name: _reference(faces, inputs[name]) for name in ("person1", "person2")}
     tiles = [_input_tile(faces, NAMES[name], file) for name, files in inputs.items() for file in files[:4]]
-    tiles += [_output_tile(faces, f"portrait {n}", p, people) for n, p in enumerate(pictures["style_portrait"], 1)]
+    styles = [name for name in pictures if name.startswith("style_portrait/")]
+    shown = 1 if len(styles) > 1 else None  # the best of each of several styles, or all of one
+    for name in styles:
+        title = name.split("/")[1].replace("_", " ")
+        tiles += [_output_tile(faces, title, file, people) for file in pictures[name][:shown]]
     tiles += [_output_tile(faces, "group photo", file, people) for file in pictures["group_photo"]]
     title = "FaceChain demo: distance of each face to the persons' photos (photos of one person: about 0.14; of strangers: about 0.50)"
     Image.fromarray(contact_sheet(tiles, title=title, side=320, columns=4)).save(path)

@@ -19,7 +19,7 @@ from PIL import Image
 from facechain.faces import engine
 from facechain.faces.base import Face, distance
 
-CHOICES = demo_jobs.Choices(standin.CHECKPOINT_NAME, quick=True, faces=demo_jobs.TEMPLATE_FACES)
+CHOICES = demo_jobs.Choices(standin.CHECKPOINT_NAME, demo_jobs.STANDIN.settings, faces=demo_jobs.TEMPLATE_FACES)
 
 
 @dataclass
