@@ -63,7 +63,7 @@ class FaceFusion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How far the shape of the face goes towards the person's; high values take over the expression of the photo too.",
+                    tooltip="How far the shape of the face goes towards the person's; the expression stays the picture's.",
                 ),
                 io.Float.Input(
                     "skin_tone",
