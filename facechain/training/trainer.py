@@ -17,16 +17,13 @@ from ..person import Person
 from . import lora_file, report, snapshots
 from .config import TrainConfig
 from .data import LatentBank, encode_bank, encode_pictures
-from .host import Host, TextEncoder
+from .host import Host
 from .judge import held_out, judge_for
-from .loop import Captions, Moment, NotANumberError, Run, Trainee, train, training_mode
-from .loss import Conditions, diffusion_loss
-from .memory import activations_fit
-from .network import Adapter, add_adapters, checkpoint_blocks, trainable_view, watch_layers
-from .optimizers import Group
+from .loop import Moment, NotANumberError, Run, train, training_mode
 from .options import ClassPictures
+from .prepare import Prepared, dtype_of, encode_texts, prepare
 from .unfinished import Unfinished
-from .validation import NEGATIVE, PROMPTS, Result, Show, Text, Validation
+from .validation import PROMPTS, Result, Show, Validation
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +103,10 @@ class _Training:
         self._clock = _Clock()
         try:
             with training_mode(config.seed, host.device):
-                adapters, validation, run = self._steps()
+                prepared, validation, run = self._steps()
                 result = validation.result()
-                snapshots.restore(result.snapshot, adapters)
-                tensors = lora_file.to_tensors(adapters, self._names, config.scale_alpha)
+                snapshots.restore(result.snapshot, prepared.adapters)
+                tensors = lora_file.to_tensors(prepared.adapters, prepared.names, config.scale_alpha)
             self._clock.lap("choice")
             told = report.report_of(person, config, self._device, run, validation, result, self._clock.laps)
             lora_file.write(self.path, tensors, lora_file.metadata(person, host.base, config, self.key, told))
@@ -130,39 +127,19 @@ class _Training:
 
     @property
     def _device(self) -> str:
-        return f"{self.host.device} {self._dtype}".replace("torch.", "")
+        return f"{self.host.device} {dtype_of(self.config, self.host)}".replace("torch.", "")
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-        return chosen.get(self.config.precision, self.host.dtype)
-
-    def _steps(self) -> tuple[list[Adapter], Validation, Run]:
+    def _steps(self) -> tuple[Prepared, Validation, Run]:
         """Encode, prepare, train."""
         person, config, host, clock = self.person, self.config, self.host, self._clock
         steps = config.steps_for(person.count)
         bank, others = self._banks(steps)
         clock.lap("latents")
-        texts = self._texts()
+        texts = encode_texts(person, config, host, others is not None)
         clock.lap("caption")
-        model = trainable_view(host.load_model(), self._dtype)
-        adapters = add_adapters(model.diffusion_model, config, host.layer_names)
-        groups = [Group(_halves(adapters), config.learning_rate)]
-        self._names = dict(host.layer_names)
-        encoder = host.text_encoder() if config.clip_rate else None
-        if encoder is not None:
-            taught = add_adapters(encoder.network, config, encoder.layer_names)
-            groups.append(Group(_halves(taught), config.clip_rate))
-            self._names |= encoder.layer_names
-            adapters = [*adapters, *taught]
-        trainee = self._trainee(model, groups, texts, encoder, bank)
-        judge, excuse = judge_for(person, config, len(PROMPTS), host.face_engine)
-        shape = tuple(bank.latents.shape[1:])
-        prompts = self._prompts(model, texts, encoder, bank.latents[:1])
-        validation = Validation(
-            host, model, adapters, config, prompts, shape, judge, excuse, config.compares(person.count), self.show
-        )
-        self._unfinished = Unfinished(host.unfinished_folder(), self.key, adapters, validation)
+        prepared = prepare(person, config, host, texts, bank, others is not None)
+        validation = self._validation(prepared, tuple(bank.latents.shape[1:]))
+        unfinished = Unfinished(host.unfinished_folder(), self.key, prepared.adapters, validation)
         clock.lap("preparation")
         validation.begin()
         clock.lap("validation")
@@ -170,24 +147,42 @@ class _Training:
         def on_snapshot(moment: Moment) -> None:
             validation.add(moment.step, report.recent_loss(moment.losses))
             if moment.step < steps:
-                self._unfinished.save(moment)
+                unfinished.save(moment)
 
         try:
             run = train(
-                trainee,
+                prepared.trainee,
                 bank,
                 config,
                 steps,
                 self.progress,
                 on_snapshot=on_snapshot,
                 snapshots=config.snapshots_for(person.count),
-                resume=self._unfinished.take_up,
+                resume=unfinished.take_up,
                 others=others,
             )
         except NotANumberError as error:
-            raise self._kept_last(error, adapters, validation) from error
+            unfinished.forget()  # it would end in the same way
+            raise self._kept_last(error, prepared, validation) from error
+        self._unfinished = unfinished
         clock.split("steps", "validation", run.seconds)
-        return adapters, validation, run
+        return prepared, validation, run
+
+    def _validation(self, prepared: Prepared, shape: tuple[int, ...]) -> Validation:
+        person, config, host = self.person, self.config, self.host
+        judge, excuse = judge_for(person, config, len(PROMPTS), host.face_engine)
+        return Validation(
+            host,
+            prepared.trainee.model,
+            prepared.adapters,
+            config,
+            prepared.prompts,
+            shape,
+            judge,
+            excuse,
+            config.compares(person.count),
+            self.show,
+        )
 
     def _banks(self, steps: int) -> tuple[LatentBank, LatentBank | None]:
         person, config, host = self.person, self.config, self.host
@@ -203,73 +198,14 @@ class _Training:
         resolution = config.resolution_for(person.size)
         return bank, encode_pictures(self.others.images, resolution, host.encode_images, check)
 
-    def _texts(self) -> dict[str, Any]:
-        """Every text of the training, encoded by the text encoder as it is."""
-        person, config = self.person, self.config
-        wanted = [person.caption, NEGATIVE, *(prompt.format(person.caption) for prompt in PROMPTS)]
-        wanted += [""] if config.caption_dropout else []
-        wanted += [person.attributes.phrase] if self.others is not None else []
-        return {text: self.host.encode_text(text) for text in wanted}
-
-    def _trainee(
-        self, model: Any, groups: list[Group], texts: dict[str, Any], encoder: TextEncoder | None, bank: LatentBank
-    ) -> Trainee:
-        config, host = self.config, self.host
-        shape = bank.latents[:1].expand(config.batch_size, *bank.latents.shape[1:])
-
-        def conditions(text: str) -> Callable[[], Conditions]:
-            return self._conditions(model, text, texts, encoder, shape)
-
-        captions = Captions(
-            conditions(self.person.caption),
-            conditions("") if config.caption_dropout else None,
-            conditions(self.person.attributes.phrase) if self.others is not None else None,
-        )
-        networks = [model.diffusion_model] + ([encoder.network] if encoder else [])
-        for network in networks:
-            watch_layers(network, host.check_cancel)
-        trainee = Trainee(model, groups, captions, host.device, host.options())
-        if config.checkpointing == "on" or (config.checkpointing == "auto" and not self._fits(trainee, bank)):
-            for network in networks:
-                checkpoint_blocks(network)
-        return trainee
-
-    def _fits(self, trainee: Trainee, bank: LatentBank) -> bool:
-        generator = torch.Generator().manual_seed(0)
-        batch = bank.batch(self.config.batch_size, generator)
-
-        def forward() -> torch.Tensor:
-            conditions = trainee.captions.person()
-            return diffusion_loss(
-                trainee.model, conditions, batch, self.config, generator, trainee.device, trainee.options
-            )
-
-        return activations_fit(forward, trainee.model.diffusion_model, self.host.free_bytes())
-
-    def _prompts(self, model: Any, texts: dict[str, Any], encoder: TextEncoder | None, shape: torch.Tensor) -> Text:
-        def conditions(text: str) -> Callable[[], Conditions]:
-            return self._conditions(model, text, texts, encoder, shape)
-
-        return Text([conditions(prompt.format(self.person.caption)) for prompt in PROMPTS], conditions(NEGATIVE))
-
-    def _conditions(
-        self, model: Any, text: str, texts: dict[str, Any], encoder: TextEncoder | None, shape: torch.Tensor
-    ) -> Callable[[], Conditions]:
-        """The conditions of a text: made once, or each time where the text encoder learns."""
-        if encoder is not None:
-            return lambda: self.host.conditions(model, encoder.encode(text), shape)
-        made = usable(self.host.conditions(model, texts[text], shape))
-        return lambda: made
-
-    def _kept_last(self, error: NotANumberError, adapters: list[Adapter], validation: Validation) -> TrainingError:
+    def _kept_last(self, error: NotANumberError, prepared: Prepared, validation: Validation) -> TrainingError:
         """The error, after writing the last good snapshot under a name of its own where there is one."""
-        self._unfinished.forget()  # it would end in the same way
         if not validation.taken:
             return error
         last = validation.taken[-1]
         with torch.no_grad():
-            snapshots.restore(last, adapters)
-        tensors = lora_file.to_tensors(adapters, self._names, self.config.scale_alpha)
+            snapshots.restore(last, prepared.adapters)
+        tensors = lora_file.to_tensors(prepared.adapters, prepared.names, self.config.scale_alpha)
         path = self.path.with_name(f"{self.path.stem}-step-{last.step}.safetensors")
         result = Result(last, [last.step], "the last snapshot before the loss was no longer a number")
         told = report.report_of(
@@ -278,15 +214,6 @@ class _Training:
         about = lora_file.metadata(self.person, self.host.base, replace(self.config, steps=last.step), "", told)
         lora_file.write(path, tensors, about)
         return TrainingError(f"{error.message}; the snapshot of step {last.step} is kept as {path.name}", error.remedy)
-
-
-def usable(conditions: Conditions) -> Conditions:
-    """The same with tensors that may take part in training: those made in inference mode may not."""
-    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in conditions.items()}
-
-
-def _halves(adapters: list[Adapter]) -> list[torch.nn.Parameter]:
-    return [half for adapter in adapters for half in (adapter.down, adapter.up)]
 
 
 class _Clock:

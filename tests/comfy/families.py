@@ -32,6 +32,7 @@ import comfy.sd1_clip  # noqa: E402
 import comfy.sdxl_clip  # noqa: E402
 import comfy.supported_models as supported  # noqa: E402
 import comfy.supported_models_base as bases  # noqa: E402
+import comfy.utils  # noqa: E402
 import torch  # noqa: E402
 
 for name, path in (("pack", ROOT), ("pack.nodes", ROOT / "nodes")):
@@ -123,7 +124,8 @@ def fill(network: torch.nn.Module) -> None:
         for name, buffer in network.named_buffers():
             if name == "pos_embed":  # SD3's, which comes with the checkpoint
                 buffer.copy_(torch.randn(buffer.shape, generator=generator))
-        for layer in network.modules():
+        layers: list[Any] = list(network.modules())
+        for layer in layers:
             if "Norm" in type(layer).__name__ and getattr(layer, "weight", None) is not None:
                 layer.weight.fill_(1.0)
 
@@ -183,13 +185,13 @@ class Log(logging.Handler):
 def loss(model: Any, clip: Any, vae: Vae, somebody: Any) -> float:
     """Of ComfyUI's own model, with the patches that MODEL and CLIP carry."""
     host = importlib.import_module("pack.nodes._training_host").TrainingHost(model, clip, vae)
-    losses, config, trainer = (
-        importlib.import_module(f"pack.facechain.training.{part}") for part in ("loss", "config", "trainer")
+    losses, config, prepare = (
+        importlib.import_module(f"pack.facechain.training.{part}") for part in ("loss", "config", "prepare")
     )
     latents = host.encode_images(somebody.images).clone().repeat(16, 1, 1, 1)
     text = host.encode_text(somebody.caption)
     loaded = host.load_model()
-    conditions = trainer.usable(host.conditions(loaded, text, latents))
+    conditions = prepare.usable(host.conditions(loaded, text, latents))
     settings = config.TrainConfig(), torch.Generator().manual_seed(1), host.device
     return float(losses.diffusion_loss(loaded, conditions, losses.Batch(latents), *settings, host.options()))
 
@@ -219,7 +221,7 @@ def run(family: str) -> dict[str, Any]:
     same = all(torch.equal(before[name], tensor) for name, tensor in weights.items())
     log = Log()
     logging.getLogger().addHandler(log)
-    file = comfy.utils.load_torch_file(str(trained.path), safe_load=True)
+    file: Any = comfy.utils.load_torch_file(str(trained.path), safe_load=True)
     patched, patched_clip = comfy.sd.load_lora_for_models(model, clip, file, 1.0, 1.0)
     after = loss(patched, patched_clip, host._vae, somebody)
     logging.getLogger().removeHandler(log)

@@ -35,6 +35,25 @@ SETTINGS = {
     "seed": 42,
 }
 
+# of Training Options, none as it comes
+OPTIONS = {
+    "optimizer": "AdamW",
+    "schedule": "linear",
+    "warmup": 0.2,
+    "accumulation": 2,
+    "alpha": 4,
+    "layers": "feed-forward too",
+    "clip_rate": 0.0005,
+    "head_focus": 0.5,
+    "min_snr_gamma": 5.0,
+    "noise_offset": 0.05,
+    "caption_dropout": 0.2,
+    "weight_decay": 0.0,
+    "precision": "float32",
+    "checkpointing": "on",
+    "prior_weight": 0.0,
+}
+
 
 def make_person() -> Person:
     """Two pictures with a bright oval on white; nothing here looks for faces."""
@@ -45,8 +64,8 @@ def make_person() -> Person:
         name=NAME,
         images=torch.stack(images),
         masks=head.repeat(2, 1, 1),
-        embeddings=torch.eye(2, 8),
-        embedder="test",
+        embeddings=torch.eye(2, 128),
+        embedder="dlib-resnet-128",
         quality=torch.ones(2),
         poses=torch.zeros(2, 3),
         attributes=Attributes("woman", 30.0, "a beautiful woman"),
@@ -97,9 +116,9 @@ def picture(client: ComfyClient, result: Result, node: str) -> np.ndarray:
 
 
 def loras(base: Path) -> dict[str, int]:
-    """Every file below models/loras that is about this person, half-written ones too, with its time."""
+    """Every file below models/loras that is about this person, half-written ones too, with its time; no pictures."""
     found = (base / "models" / "loras").rglob("*")
-    return {p.name: p.stat().st_mtime_ns for p in found if p.is_file() and NAME in p.name}
+    return {p.name: p.stat().st_mtime_ns for p in found if p.is_file() and NAME in p.name and p.suffix != ".png"}
 
 
 @dataclass
@@ -166,6 +185,7 @@ def test_nothing_is_trained_twice_not_even_by_another_server(
 ) -> None:
     files = loras(trained.base)
     assert list(files) == [Path(trained.lora).name]
+    assert (trained.base / "models" / "loras" / trained.lora).with_suffix(".png").is_file(), "its portraits"
     assert "train" not in client.run(train_prompt()).seconds, "ComfyUI's cache"
     by_other_settings = client.run(train_prompt(preset="best"))  # which the number of steps overrules
     assert json.loads(by_other_settings.texts("train")[0])["found"], "also while a LoRA is patched into the weights"
@@ -218,6 +238,7 @@ def test_the_saved_person_knows_the_lora(trained: Trained) -> None:
 def interrupted(client: ComfyClient, trained: Trained) -> Iterator[tuple[float, JobError]]:
     """Seconds from the interrupt, in the midst of a training, to the end of the job; and how it ended."""
     moments: list[float] = []
+    files = loras(trained.base)
 
     def on_event(kind: str, data: dict[str, Any]) -> None:
         if kind == "progress" and data["node"] == "train" and data["value"] == 3 and not moments:
@@ -226,7 +247,81 @@ def interrupted(client: ComfyClient, trained: Trained) -> Iterator[tuple[float, 
 
     with pytest.raises(JobError) as caught:
         client.run(train_prompt(steps=5000, resolution=128), on_event)
+    assert loras(trained.base) == files
     yield time.monotonic() - moments[0], caught.value
+
+
+@pytest.fixture(scope="module")
+def compared(trained: Trained, client: ComfyClient) -> Result:
+    """A training that takes two snapshots and learns by nearly every option."""
+    prompt = train_prompt(choose_snapshot="mean of best", snapshots=2, steps=2, batch_size=1)
+    given = {**OPTIONS, "prior_weight": 0.5, "class_images": ["class", 0]}
+    prompt["class"] = {"class_type": "EmptyImage", "inputs": {"width": 80, "height": 64, "batch_size": 2, "color": 90}}
+    prompt["options"] = {"class_type": "FaceChain_TrainingOptions", "inputs": given}
+    prompt["train"]["inputs"]["options"] = ["options", 0]
+    prompt["samples"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["train", 6], "filename_prefix": "training_samples"},
+    }
+    prompt |= draw("with_clip", ["train", 0], ["train", 1]) | draw("base_clip", ["train", 0], ["base", 1])
+    prompt |= draw("after", ["base", 0], ["base", 1])
+    return client.run(prompt)
+
+
+def test_snapshots_are_judged_and_every_option_is_taken(compared: Result, client: ComfyClient) -> None:
+    report = json.loads(compared.texts("train")[0])
+    assert report["settings"]["clip_rate"] == 0.0005 and report["settings"]["layers"] == "feed-forward too"
+    assert report["settings"]["weight_decay"] == 0.0
+    assert [snapshot["step"] for snapshot in report["snapshots"]] == [1, 2]
+    assert all(0 <= snapshot["faces"] <= snapshot["portraits"] == 4 for snapshot in report["snapshots"])
+    if not any(snapshot["faces"] for snapshot in report["snapshots"]):  # the stand-in draws noise
+        assert report["chosen"] == [2] and "no portrait of any snapshot shows a face" in report["choice"]
+    pictures = [client.fetch(file) for file in compared.outputs["samples"]["images"]]
+    assert len(pictures) == 4 * report["samples"]["columns"] and len(set(pictures)) == len(pictures)
+
+
+def test_the_text_encoder_learns_too_and_the_base_stays(
+    compared: Result, trained: Trained, client: ComfyClient
+) -> None:
+    drawn = {name: picture(client, compared, name) for name in ("with_clip", "base_clip", "after")}
+    assert np.abs(drawn["with_clip"] - drawn["base_clip"]).mean() > 0.2
+    assert np.array_equal(drawn["after"], trained.before)
+
+
+def test_a_training_that_was_cut_off_goes_on_from_its_last_snapshot(trained: Trained, client: ComfyClient) -> None:
+    prompt = train_prompt(seed=5, steps=60, snapshots=2)
+
+    def cut_off(kind: str, data: dict[str, Any]) -> None:
+        if kind == "progress" and data["node"] == "train" and data["value"] == 31:
+            threading.Thread(target=client.interrupt).start()
+
+    with pytest.raises(JobError):
+        client.run(prompt, cut_off)
+    states = list((trained.base / "models" / "facechain" / "unfinished").glob("*.safetensors"))
+    assert len(states) == 1
+    result = client.run(prompt)
+    report = json.loads(result.texts("train")[0])
+    assert report["resumed_after"] == 30 and len(report["losses"]) == 60
+    assert min(value for node, value, _ in result.progress if node == "train") >= 30
+    assert not states[0].exists()
+
+
+def test_load_person_tells_of_another_model(trained: Trained, client: ComfyClient) -> None:
+    person = {"name": NAME, "weight": 1.0}
+    prompt = {
+        "base": _loader(),
+        "other": {
+            "class_type": "ModelMergeSimple",
+            "inputs": {"model1": ["base", 0], "model2": ["base", 0], "ratio": 0.5},
+        },
+        "same": {"class_type": "FaceChain_LoadPerson", "inputs": {**person, "model": ["base", 0]}},
+        "differs": {"class_type": "FaceChain_LoadPerson", "inputs": {**person, "model": ["other", 0]}},
+        "no_note": {"class_type": "PreviewAny", "inputs": {"source": ["same", 3]}},
+        "note": {"class_type": "PreviewAny", "inputs": {"source": ["differs", 3]}},
+    }
+    result = client.run(prompt)
+    assert result.texts("no_note") == [""]
+    assert "trained on another SD15 model than this one" in result.texts("note")[0]
 
 
 def test_a_cancel_ends_the_training_within_two_seconds_and_leaves_no_file(
@@ -235,16 +330,24 @@ def test_a_cancel_ends_the_training_within_two_seconds_and_leaves_no_file(
     seconds, error = interrupted
     assert error.details["type"] == "execution_interrupted"
     assert seconds < 2
-    assert list(loras(trained.base)) == [Path(trained.lora).name]
     again = client.run({"base": _loader(), **draw("again", ["base", 0], ["base", 1])})
     assert np.array_equal(picture(client, again, "again"), trained.before), "the base model is as it was"
 
 
 def test_wrong_settings_fail_with_a_remedy_and_leave_no_file(trained: Trained, client: ComfyClient) -> None:
+    files = loras(trained.base)
     with pytest.raises(JobError, match="multiple of 64") as caught:
         client.run(train_prompt(resolution=32))
     assert "FaceChain_TrainPersonLoRA" in str(caught.value)
-    assert list(loras(trained.base)) == [Path(trained.lora).name]
+    with pytest.raises(JobError, match="prodigyopt"):
+        prompt = train_prompt(seed=77)
+        prompt["options"] = {
+            "class_type": "FaceChain_TrainingOptions",
+            "inputs": {**OPTIONS, "optimizer": "Prodigy", "clip_rate": 0.0},
+        }
+        prompt["train"]["inputs"] |= {"options": ["options", 0], "learning_rate": 0.0}
+        client.run(prompt)
+    assert loras(trained.base) == files
 
 
 def test_a_model_with_a_person_in_it_is_refused(trained: Trained, client: ComfyClient) -> None:

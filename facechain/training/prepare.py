@@ -1,0 +1,113 @@
+"""From a host's model to one that can be trained: adapters, captions, and activations that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..person import Person
+from .config import TrainConfig
+from .data import LatentBank
+from .host import Host, TextEncoder
+from .loop import Captions, Trainee
+from .loss import Conditions, diffusion_loss
+from .memory import activations_fit
+from .network import Adapter, add_adapters, checkpoint_blocks, trainable_view, watch_layers
+from .optimizers import Group
+from .validation import NEGATIVE, PROMPTS, Text
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """adapters: of the model, then of the text encoder. names: of their layers, as the LoRA file has them."""
+
+    trainee: Trainee
+    adapters: list[Adapter]
+    names: dict[str, str]
+    prompts: Text
+
+
+def dtype_of(config: TrainConfig, host: Host) -> torch.dtype:
+    """What the network computes in."""
+    return PRECISIONS.get(config.precision, host.dtype)
+
+
+def encode_texts(person: Person, config: TrainConfig, host: Host, with_others: bool) -> dict[str, Any]:
+    """Every text of the training, encoded by the text encoder as it is. with_others: there are class pictures."""
+    wanted = [person.caption, NEGATIVE, *_prompts(person)]
+    wanted += [""] if config.caption_dropout else []
+    wanted += [person.attributes.phrase] if with_others else []
+    return {text: host.encode_text(text) for text in wanted}
+
+
+def prepare(
+    person: Person, config: TrainConfig, host: Host, texts: dict[str, Any], bank: LatentBank, with_others: bool
+) -> Prepared:
+    """Load the model, put adapters into a view of it, and keep or compute again the activations, as memory allows."""
+    model = trainable_view(host.load_model(), dtype_of(config, host))
+    adapters, names = add_adapters(model.diffusion_model, config, host.layer_names), dict(host.layer_names)
+    groups, networks = [Group(_halves(adapters), config.learning_rate)], [model.diffusion_model]
+    encoder = host.text_encoder() if config.clip_rate else None
+    if encoder is not None:
+        taught = add_adapters(encoder.network, config, encoder.layer_names)
+        groups.append(Group(_halves(taught), config.clip_rate))
+        networks.append(encoder.network)
+        adapters, names = [*adapters, *taught], {**names, **encoder.layer_names}
+    for network in networks:
+        watch_layers(network, host.check_cancel)
+
+    def conditions(text: str, count: int) -> Callable[[], Conditions]:
+        shape = bank.latents[:1].expand(count, *bank.latents.shape[1:])
+        return _conditions(host, model, text, texts, encoder, shape)
+
+    batch = config.batch_size
+    captions = Captions(
+        conditions(person.caption, batch),
+        conditions("", batch) if config.caption_dropout else None,
+        conditions(person.attributes.phrase, batch) if with_others else None,
+    )
+    trainee = Trainee(model, groups, captions, host.device, host.options())
+    if config.checkpointing == "on" or (config.checkpointing == "auto" and not _fits(trainee, config, host, bank)):
+        for network in networks:
+            checkpoint_blocks(network)
+    prompts = Text([conditions(prompt, 1) for prompt in _prompts(person)], conditions(NEGATIVE, 1))
+    return Prepared(trainee, adapters, names, prompts)
+
+
+def usable(conditions: Conditions) -> Conditions:
+    """The same with tensors that may take part in training: those made in inference mode may not."""
+    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in conditions.items()}
+
+
+def _prompts(person: Person) -> list[str]:
+    return [prompt.format(person.caption) for prompt in PROMPTS]
+
+
+def _conditions(
+    host: Host, model: Any, text: str, texts: dict[str, Any], encoder: TextEncoder | None, shape: torch.Tensor
+) -> Callable[[], Conditions]:
+    """The conditions of a text: made once, or each time where the text encoder learns."""
+    if encoder is not None:
+        return lambda: host.conditions(model, encoder.encode(text), shape)
+    made = usable(host.conditions(model, texts[text], shape))
+    return lambda: made
+
+
+def _fits(trainee: Trainee, config: TrainConfig, host: Host, bank: LatentBank) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    batch = bank.batch(config.batch_size, generator)
+
+    def forward() -> torch.Tensor:
+        conditions = trainee.captions.person()
+        return diffusion_loss(trainee.model, conditions, batch, config, generator, trainee.device, trainee.options)
+
+    return activations_fit(forward, trainee.model.diffusion_model, host.free_bytes())
+
+
+def _halves(adapters: list[Adapter]) -> list[torch.nn.Parameter]:
+    return [half for adapter in adapters for half in (adapter.down, adapter.up)]
