@@ -27,7 +27,10 @@ TRIGGER = "<fcsks>"  # FaceChain's trigger word; a token sequence CLIP has hardl
 
 @dataclass(frozen=True)
 class Attributes:
-    """Who this is, in words: age in years, gender, FaceChain's phrase, further tags."""
+    """Who this is, in words: age in years, gender, FaceChain's phrase.
+
+    tags: further words for the prompt ("long hair"), never for training; "no glasses" asks for none of it.
+    """
 
     gender: str
     age: float
@@ -87,12 +90,12 @@ class Person:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 (hex) over everything that a training depends on: not the name, not the LoRA."""
+        """sha256 (hex) over everything that a training depends on: not the name, not the LoRA, not the prompt's tags."""
         digest = hashlib.sha256(FORMAT.encode())
         for tensor in _to_file(self).values():
             digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(tensor.numpy().tobytes())
-        words = [self.embedder, self.caption, self.trigger, asdict(self.attributes), self.best]
+        words = [self.embedder, self.caption, self.trigger, asdict(replace(self.attributes, tags=())), self.best]
         digest.update(json.dumps(words, sort_keys=True).encode())
         return digest.hexdigest()
 

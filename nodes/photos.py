@@ -184,6 +184,13 @@ class Preprocess(io.ComfyNode):
                     tooltip="A Segment Anything model in models/sams that refines the head masks. It needs the package "
                     "segment-anything, and a .safetensors file: scripts/convert_sam.py makes one of a .pth.",
                 ),
+                io.String.Input(
+                    "tags",
+                    default="",
+                    optional=True,
+                    tooltip="Words for the portraits' prompt, between commas (long hair, glasses). Empty takes what more than "
+                    "half of the photos show, 'none' none; 'no glasses' keeps glasses out. They are never trained.",
+                ),
             ],
             outputs=[
                 Person.Output("person", display_name="person", tooltip="The PERSON: for training, fusion and ranking."),
@@ -230,6 +237,7 @@ class Preprocess(io.ComfyNode):
         names: list[str] | None = None,
         reference: list[torch.Tensor] | None = None,
         sam_model: list[str] | None = None,
+        tags: list[str] | None = None,
     ) -> io.NodeOutput:
         from ..facechain.images import from_pixels
         from ..facechain.photos.intake import options_of, save_new, take_in
@@ -237,7 +245,8 @@ class Preprocess(io.ComfyNode):
         from ..facechain.photos.sheet import report_sheet
 
         target = _host.person_file(name[0])
-        options = options_of(name[0], size[0], background[0], retouch[0], gender[0], age[0], caption[0])
+        words = (tags or [""])[0]
+        options = options_of(name[0], size[0], background[0], retouch[0], gender[0], age[0], caption[0], words)
         guide = Photos(reference)[0] if reference else None
         progress = _host.progress_bar(1)
         refiner = _host.load_sam(sam_model[0]) if sam_model and sam_model[0] != NO_SAM else None

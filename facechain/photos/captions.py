@@ -6,11 +6,20 @@ from collections.abc import Sequence
 
 from ..faces.base import Face, Gender
 from ..person import TRIGGER, Attributes
+from .tags import Tag
 
 # FaceChain reads FairFace's classes (0-2, 3-9, 10-19, 20-29, 30-39, 40-49, ...): a child below
 # the third, mature above the fifth.
 CHILD_BELOW = 10
 MATURE_FROM = 40
+_CHINESE = {
+    "a boy, children": "男孩，儿童",
+    "a girl, children": "女孩，儿童",
+    "a handsome man": "英俊的男士",
+    "a beautiful woman": "美丽的女士",
+    "a mature man": "成熟男士",
+    "a mature woman": "成熟女士",
+}
 
 
 def phrase_of(gender: Gender, age: float) -> str:
@@ -35,6 +44,20 @@ def describe(
     if age is None:
         age = _middle_age(faces, weights)
     return Attributes(gender=gender, age=round(float(age), 1), phrase=phrase_of(gender, age))
+
+
+def phrase_zh_of(attributes: Attributes) -> str:
+    """The phrase in Chinese, for people to read."""
+    return _CHINESE.get(attributes.phrase, attributes.phrase)
+
+
+def wanted_tags(wanted: str, found: Sequence[Tag]) -> tuple[str, ...]:
+    """The tags for the prompt: the user's, between commas or lines; "" for those found, "none" for none."""
+    words = [" ".join(piece.split()) for piece in wanted.replace("\n", ",").split(",")]
+    written = tuple(dict.fromkeys(word for word in words if word))
+    if not written:
+        return tuple(tag.english for tag in found)
+    return () if [word.lower() for word in written] == ["none"] else written
 
 
 def caption_of(attributes: Attributes, wanted: str = "") -> str:

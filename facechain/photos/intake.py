@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -15,16 +15,18 @@ from ..errors import FaceError, PhotoError, RecordError
 from ..faces.base import EngineInfo, Face, FaceEngine, Gender
 from ..images import from_pixels
 from ..names import checked_name
-from ..person import Person, load_person, quantise, save_person
+from ..person import Attributes, Person, load_person, quantise, save_person
 from .align import Alignment, align
 from .background import Background, with_background
-from .captions import caption_of, describe
+from .captions import caption_of, describe, phrase_zh_of, wanted_tags
 from .folder import MAX_PHOTOS
 from .headmask import head_mask
 from .judge import Judged, judge
 from .look import Photos, Seen, look, look_at_all
+from .occlusion import Openness
 from .retouch import retouched
 from .sam import SamRefiner
+from .tags import Tag, common_tags, tags_of
 from .verdict import Verdict
 
 SIZES = ("512", "1024")
@@ -33,7 +35,10 @@ _LISTED = 12  # reasons that an error message spells out
 
 @dataclass(frozen=True)
 class IntakeOptions:
-    """name: of the person. size: pixels of the crops. retouch: 0..1. gender, age, caption: None or "" to judge by the photos."""
+    """name: of the person. size: pixels of the crops. retouch: 0..1. gender, age, caption: None or "" to judge by the photos.
+
+    tags: for the prompt, between commas; "" for those found in the photos, "none" for none.
+    """
 
     name: str = "person"
     size: int = 512
@@ -42,10 +47,11 @@ class IntakeOptions:
     gender: Gender | None = None
     age: float | None = None
     caption: str = ""
+    tags: str = ""
 
 
 def options_of(
-    name: str, size: str, background: str, retouch: float, gender: str, age: int, caption: str
+    name: str, size: str, background: str, retouch: float, gender: str, age: int, caption: str, tags: str = ""
 ) -> IntakeOptions:
     """The options as the node's widgets spell them. Raises PhotoError for a choice that does not exist."""
     for what, value, choices in (
@@ -63,6 +69,7 @@ def options_of(
         gender=None if gender == "auto" else cast(Gender, gender),
         age=age or None,
         caption=caption,
+        tags=tags,
     )
 
 
@@ -72,6 +79,7 @@ class Intake:
 
     crops: for each accepted photo its place in verdicts, the crop as cut, and its mask, for the report.
     seen: what each photo showed. mask_notes: what SAM did to the masks of accepted photos, by place in verdicts.
+    tags: found in more than half of the accepted photos, whatever the user wrote.
     """
 
     person: Person
@@ -80,6 +88,7 @@ class Intake:
     crops: dict[int, tuple[Alignment, np.ndarray]] = field(repr=False)
     seen: list[Seen] = field(repr=False)
     mask_notes: dict[int, str] = field(default_factory=dict)
+    tags: list[Tag] = field(default_factory=list)
 
     def as_json(self) -> str:
         """The verdicts and what was made of the person, for API clients."""
@@ -90,6 +99,10 @@ class Intake:
             "caption": self.person.caption,
             "gender": attributes.gender,
             "age": attributes.age,
+            "phrase": attributes.phrase,
+            "phrase_zh": phrase_zh_of(attributes),
+            "tags": list(attributes.tags),
+            "found_tags": [{"tag": t.english, "zh": t.chinese, "confidence": t.confidence} for t in self.tags],
             "engine": self.engine.as_dict(),
             "photos": [
                 verdict.as_dict() | ({"mask": self.mask_notes[place]} if place in self.mask_notes else {})
@@ -136,8 +149,12 @@ def take_in(
         images.append(with_background(smooth, mask, options.background))
     progress(2 * len(photos), 2 * len(photos))
     masks = [crops[place][1] for place in accepted]
-    person = _person(name, [judged[i] for i in accepted], images, masks, engine.embedder, options)
-    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen, notes)
+    kept = [judged[i] for i in accepted]
+    attributes = _attributes(kept, options)
+    tags = _tags(list(crops.values()), kept, attributes.gender)
+    attributes = replace(attributes, tags=wanted_tags(options.tags, tags))
+    person = _person(name, kept, images, masks, engine.embedder, attributes, options.caption)
+    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen, notes, tags)
 
 
 def save_new(person: Person, path: Path) -> Person:
@@ -162,18 +179,32 @@ def _crop(photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions)
     return aligned, head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
 
 
+def _attributes(judged: Sequence[Judged], options: IntakeOptions) -> Attributes:
+    faces = [j.face for j in judged if j.face is not None]
+    quality = [j.verdict.numbers.quality if j.verdict.numbers else 0.0 for j in judged]
+    return describe(faces, quality, options.gender, options.age)
+
+
+def _tags(crops: Sequence[tuple[Alignment, np.ndarray]], judged: Sequence[Judged], gender: Gender) -> list[Tag]:
+    found = []
+    for (aligned, mask), one in zip(crops, judged, strict=True):
+        numbers = one.verdict.numbers
+        found.append(tags_of(aligned, mask, Openness(numbers.mouth, numbers.eyes), gender) if numbers else [])
+    return common_tags(found)
+
+
 def _person(
     name: str,
     judged: Sequence[Judged],
     images: Sequence[np.ndarray],
     masks: Sequence[np.ndarray],
     embedder: str,
-    options: IntakeOptions,
+    attributes: Attributes,
+    caption: str,
 ) -> Person:
     faces = [j.face for j in judged if j.face is not None]
     verdicts = [j.verdict for j in judged]
     quality = [v.numbers.quality if v.numbers else 0.0 for v in verdicts]
-    attributes = describe(faces, quality, options.gender, options.age)
     return Person(
         name=name,
         images=from_pixels(*images),
@@ -183,7 +214,7 @@ def _person(
         quality=torch.tensor(quality, dtype=torch.float32),
         poses=torch.tensor([(f.yaw, f.pitch, f.roll) for f in faces], dtype=torch.float32),
         attributes=attributes,
-        caption=caption_of(attributes, options.caption),
+        caption=caption_of(attributes, caption),
         best=next(i for i, v in enumerate(verdicts) if v.best),
         photo_names=tuple(v.name for v in verdicts),
     )

@@ -46,6 +46,8 @@ def test_the_file_gives_back_exactly_the_same_person(anna: Person, tmp_path: Pat
 
 def test_the_hash_speaks_of_what_training_depends_on(anna: Person) -> None:
     assert replace(anna, name="Bea").hash == anna.hash == anna.with_lora("x").hash
+    tagged = replace(anna, attributes=replace(anna.attributes, tags=("long hair",)))
+    assert tagged.hash == anna.hash  # words for the prompt train nothing
     changed = anna.images.clone()
     changed[2, 3, 4, 1] = 1 - changed[2, 3, 4, 1].round()
     others = [replace(anna, images=quantise(changed)), replace(anna, caption="c"), replace(anna, best=0)]

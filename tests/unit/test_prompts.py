@@ -276,6 +276,8 @@ def test_a_wrong_blend_says_what_is_wrong(text: str, message: str) -> None:
 
 def test_pieces_can_be_left_out() -> None:
     words = compose(STYLE, person("a beautiful woman"), leave_out="Roses, masterpiece, best_quality, unicorn")
-    assert "roses" not in words.positive and "masterpiece" not in words.positive and "best quality" not in words.positive
+    assert (
+        "roses" not in words.positive and "masterpiece" not in words.positive and "best quality" not in words.positive
+    )
     assert "gentle smile" in words.positive
     assert [note for note in words.notes if "leave_out" in note] == ["leave_out: 'unicorn' is no piece of the prompt"]
