@@ -78,4 +78,8 @@ def _run(image: np.ndarray, region: Region) -> tuple[np.ndarray, np.ndarray]:
     middle, size, marks = points[:, 0] + centers, points[:, 1], points[:, 2:] + centers[:, None]
     rows = np.concatenate([middle - size / 2, middle + size / 2, marks.reshape(-1, 12)], axis=1)
     rows, scores = weighted_suppression(rows, scores)
-    return region.to_picture(rows.reshape(-1, 8, 2), SIDE).reshape(-1, 16), scores
+    rows = region.to_picture(rows.reshape(-1, 8, 2), SIDE)
+    if region.angle:  # two corners of a box that is turned span no upright one: keep its middle and its size
+        middle, half = rows[:, :2].mean(1), np.hypot(*np.moveaxis(rows[:, 1] - rows[:, 0], -1, 0)) / 8**0.5
+        rows[:, 0], rows[:, 1] = middle - half[:, None], middle + half[:, None]
+    return rows.reshape(-1, 16), scores

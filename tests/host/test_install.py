@@ -136,7 +136,6 @@ def environment(tmp_path: Path) -> Callable[..., Path]:
             words = f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n"
             (about / "METADATA").write_text(words)
             (about / "RECORD").write_text(f"{about.name}/METADATA,,\n{about.name}/RECORD,,\n")
-            (about / "INSTALLER").write_text("pip\n")
         (site / "torch.py").write_text(
             "import os\nclass version: cuda, hip = os.environ.get('TORCH_CUDA'), None\n"
             "class cuda: is_available = staticmethod(lambda: bool(version.cuda))\n"
@@ -178,7 +177,8 @@ def test_a_new_environment_gets_one_runtime_and_a_broken_one_is_mended(
     second = site / "onnxruntime_gpu-1.20.0.dist-info"
     second.mkdir()
     (second / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.20.0\n")
-    (second / "RECORD").write_text(f"onnxruntime/__init__.py,,\n{second.name}/METADATA,,\n{second.name}/RECORD,,\n")
+    own = "".join(f"{second.name}/{name},,\n" for name in ("METADATA", "RECORD", "INSTALLER"))
+    (second / "RECORD").write_text(f"onnxruntime/__init__.py,,\n{own}")
     (second / "INSTALLER").write_text("pip\n")
     run(python, root)
     mended = found(python)

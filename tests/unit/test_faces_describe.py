@@ -132,6 +132,16 @@ def test_photos_are_turned_upright(eng, shared_data: Path, package_photos: dict[
         assert distance(faces[0].embedding, straight[0].embedding) < 0.01
 
 
+@pytest.mark.parametrize("angle", range(15, 360, 30))
+def test_a_photo_turned_by_any_angle_is_found_the_right_way_up(eng, shared_data: Path, angle: int) -> None:
+    """A portrait whose armour passes for hair where it stands upside down."""
+    photo = Image.open(shared_data / "styles_preview" / "Armor.jpg").convert("RGB")
+    turned = photo.rotate(-angle, resample=Image.Resampling.BICUBIC, expand=True, fillcolor=(90, 80, 70))
+    turns, (face,) = analyze_any_orientation(eng, np.asarray(turned), embed=False)
+    assert abs((face.roll + 90 * turns - angle + 180) % 360 - 180) < 10
+    assert abs(face.roll) < 60
+
+
 def test_a_photo_without_a_face_stays_as_it_is(eng) -> None:
     assert analyze_any_orientation(eng, np.full((200, 300, 3), 90, np.uint8)) == (0, [])
 

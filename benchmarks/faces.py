@@ -1,0 +1,266 @@
+"""How fast and how sure faces are found: the embedded engine against insightface and dlib; whole Preprocess; accuracy.
+
+    python benchmarks/faces.py [--data ../shared/data] [--install-peers] [--rotation-every 1] [--counts 3 30]
+
+The peers live in an environment of their own, `.host/peers` (120 MB; --install-peers makes it), never in the host's.
+A peer that is missing there is named. All detectors read the same pictures, decoded, in turns, in one process with one
+thread each; CPU time counts, so that other work on the machine changes little. Faces are counted against what a
+person sees in the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
+
+import comfy_host  # noqa: E402
+
+PEERS = comfy_host.HOST / "peers"
+# insightface without its requirements: they would bring a second opencv; see install.py
+PEER_PACKAGES = [
+    ["onnxruntime>=1.17", "opencv-python-headless", "onnx", "scikit-image", "scipy", "requests", "tqdm", "Pillow"],
+    ["--no-deps", "insightface==2.1"],
+    ["dlib-bin"],
+]
+SEVERAL = {"5.jpg": 2, "group.jpg": 6}  # every other picture shows one face
+MEN = ("people/man/", "templates/3", "templates/4")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--peers", type=Path, default=PEERS, help="virtual environment with the peers")
+    parser.add_argument("--install-peers", action="store_true", help="make that environment first")
+    parser.add_argument("--rotation-every", type=int, default=1, help="use every n-th picture for the rotations")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--counts", type=int, nargs="*", default=[3, 30], help="photos for the whole Preprocess")
+    parser.add_argument("--part", choices=["detection", "preprocess"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part == "detection":
+        return detection(arguments.data, arguments.rounds)
+    comfy_host.reenter(comfy_host.prepare())
+    if arguments.part == "preprocess":
+        return preprocess(arguments.data, arguments.counts[0])
+    if arguments.install_peers:
+        install_peers(arguments.peers)
+    peers = python_of(arguments.peers)
+    again = [__file__, "--data", str(arguments.data), "--rounds", str(arguments.rounds)]
+    if not peers.exists():
+        print("insightface, dlib: missing; run this with --install-peers to compare with them")
+    python = str(peers) if peers.exists() else sys.executable
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([python, *again, "--part", "detection"], check=True, env=one_thread)
+    attributes(arguments.data)
+    rotation(arguments.data, arguments.rotation_every)
+    for count in arguments.counts:
+        subprocess.run([sys.executable, *again, "--part", "preprocess", "--counts", str(count)], check=True)
+
+
+def python_of(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def install_peers(environment: Path) -> None:
+    if not python_of(environment).exists():
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    for packages in PEER_PACKAGES:
+        done = subprocess.run([python_of(environment), "-m", "pip", "install", "--quiet", *packages])
+        if done.returncode:
+            print(f"{packages[-1]}: not to be had for this platform")
+
+
+def files_of(data: Path) -> list[Path]:
+    photos = [comfy_host.HOST / "photos" / name for name in ("astronaut.png", "group.jpg")]
+    folders = [("styles_preview", "*.jpg"), ("people", "*/*.png"), ("templates", "*.jpg")]
+    found = [path for folder, pattern in folders for path in sorted((data / folder).glob(pattern))]
+    return [*found, *(path for path in photos if path.is_file())]
+
+
+def load(path: Path) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+# --- detection, in the peers' environment -----------------------------------------
+
+
+def detectors(data: Path) -> dict[str, Callable[[Any], int]]:
+    """{name: faces counted in a picture}; peers that cannot be imported are named and left out."""
+    from facechain.faces.embedded import find_faces
+
+    found: dict[str, Callable[[Any], int]] = {
+        "embedded, detection only": embedded_boxes,
+        "embedded, with mesh, angles": lambda image: len(find_faces(image)),
+    }
+    for name, make in (("insightface, SCRFD 2.5g, 640", insightface_of), ("dlib, HOG", dlib_of)):
+        try:
+            found[name] = make(data)
+        except ImportError as error:
+            print(f"{name}: missing ({error}); run this with --install-peers")
+    return found
+
+
+def embedded_boxes(image: Any) -> int:
+    """Boxes and points, as the peers give them: the whole picture, and from afar where it shows nobody."""
+    from facechain.faces.detector import detect, whole
+
+    height, width = image.shape[:2]
+    return len(detect(image, [whole(width, height)]) or detect(image, [whole(width, height, zoom=0.5)]))
+
+
+def insightface_of(data: Path) -> Callable[[Any], int]:
+    """FaceAnalysis as its users run it, detection only, on a folder with the one network."""
+    import tempfile
+
+    import onnxruntime
+    from insightface.app import FaceAnalysis  # pyright: ignore[reportMissingImports]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    root = Path(tempfile.mkdtemp()) / "scrfd"
+    root.mkdir()
+    (root / "scrfd_2.5g_kps.onnx").symlink_to(data / "models" / "scrfd_2.5g_kps.onnx")
+    app = FaceAnalysis(
+        str(root), allowed_modules=["detection"], providers=["CPUExecutionProvider"], sess_options=options
+    )
+    app.prepare(ctx_id=0, det_size=(640, 640))
+    return lambda image: len(app.get(image[..., ::-1]))
+
+
+def dlib_of(data: Path) -> Callable[[Any], int]:
+    import dlib  # pyright: ignore[reportMissingImports]
+    import numpy as np
+
+    detector = dlib.get_frontal_face_detector()  # pyright: ignore[reportAttributeAccessIssue]
+    return lambda image: len(detector(np.ascontiguousarray(image), 1))  # 1: enlarged once, as its examples do
+
+
+def detection(data: Path, rounds: int) -> None:
+    files = files_of(data)
+    pictures = [load(path) for path in files]
+    expected = [SEVERAL.get(path.name, 1) for path in files]
+    engines = detectors(data)
+    taken = {name: [0.0] * rounds for name in engines}
+    counts: dict[str, list[int]] = {name: [] for name in engines}
+    for count in engines.values():  # load everything first
+        count(pictures[0])
+    for turn in range(rounds):
+        for picture in pictures:
+            for name, count in engines.items():
+                started = time.process_time()
+                number = count(picture)
+                taken[name][turn] += time.process_time() - started
+                if turn == 0:
+                    counts[name].append(number)
+    print(f"\n{len(files)} pictures, {sum(expected)} faces, one thread; best of {rounds} rounds of CPU time")
+    slowest = min(taken.get("insightface, SCRFD 2.5g, 640", [0.0]))
+    for name in engines:
+        best = min(taken[name])
+        found = sum(min(a, b) for a, b in zip(counts[name], expected, strict=True))
+        false = sum(max(a - b, 0) for a, b in zip(counts[name], expected, strict=True))
+        ratio = f"{slowest / best:5.1f} x insightface" if slowest else ""
+        speed = f"{len(files) / best:7.1f} pictures/s"
+        print(f"{name:30} {speed}  {ratio}  found {found}, missed {sum(expected) - found}, false {false}")
+
+
+# --- accuracy, in the host's environment -------------------------------------------
+
+
+def attributes(data: Path) -> None:
+    """Gender against what a person sees. True ages are not known of the synthetic people: how far photos of one differ."""
+    import numpy as np
+
+    from facechain.faces import engine
+
+    files = [*sorted((data / "people").glob("*/*.png")), *sorted((data / "templates").glob("[1-4].jpg"))]
+    found = engine().analyze([load(path) for path in files], embed=False, attributes=True)
+    names = [path.relative_to(data).as_posix() for path in files]
+    right = sum((faces[0].gender == "man") == name.startswith(MEN) for name, faces in zip(names, found, strict=True))
+    print(f"\ngender: {right} of {len(files)} right")
+    for who in ("people/man/pose", "people/woman/pose"):
+        ages = [faces[0].age or 0.0 for name, faces in zip(names, found, strict=True) if name.startswith(who)]
+        print(f"age: four photos of {who.split('/')[1]}: {np.mean(ages):.1f} years, spread {np.std(ages):.1f}")
+    photo = comfy_host.HOST / "photos" / "astronaut.png"
+    if photo.is_file():  # Eileen Collins, born in 1956, in a portrait of 1999 or before
+        age = engine().analyze([load(photo)], embed=False, attributes=True)[0][0].age
+        print(f"age: astronaut (at most 43 years): {age:.1f}")
+
+
+def rotation(data: Path, every: int) -> None:
+    """All pictures, turned in steps of 15 degrees: found, and the right way up."""
+    import numpy as np
+    from PIL import Image
+
+    from facechain.faces import engine
+    from facechain.faces.orientation import analyze_any_orientation
+
+    eng, runs, wrong = engine(), 0, []
+    started = time.process_time()
+    for path in files_of(data)[::every]:
+        picture = Image.open(path).convert("RGB")
+        still = eng.analyze([np.asarray(picture)], embed=False)[0]
+        fill = tuple(int(v) for v in np.asarray(picture).reshape(-1, 3).mean(0))
+        for angle in range(0, 360, 15):
+            turned = picture.rotate(-angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
+            turns, faces = analyze_any_orientation(eng, np.asarray(turned), embed=False)
+            error = 180.0
+            if faces:
+                error = abs((faces[0].roll + 90 * turns - angle - still[0].roll + 180) % 360 - 180)
+            runs += 1
+            if len(faces) != len(still) or error > 20:
+                wrong.append(f"{path.name} at {angle}: {len(faces)} faces, {error:.0f} degrees off")
+    spent = (time.process_time() - started) / runs * 1000
+    print(f"\nrotation: {runs - len(wrong)} of {runs} right ({spent:.0f} ms CPU time each)", *wrong, sep="\n  ")
+
+
+# --- the whole Preprocess -----------------------------------------------------------
+
+
+def preprocess(data: Path, count: int) -> None:
+    """Time and growth of memory of take_in, for photos of 2048 pixels. In a process of its own, for its peak."""
+    import resource
+
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from facechain.faces import engine
+    from facechain.images import from_pixels
+    from facechain.photos.intake import IntakeOptions, take_in
+    from facechain.photos.look import Photos
+
+    torch.set_num_threads(1)
+    kinds = [*sorted((data / "people/man").glob("pose*.png")), *sorted((data / "people/woman").glob("pose*.png"))][:4]
+    images = []
+    for number in range(count):  # each a little different, so that none is the copy of another
+        picture = Image.open(kinds[number % len(kinds)]).convert("RGB")
+        turned = picture.rotate(number // len(kinds) * 2, Image.Resampling.BICUBIC)
+        images.append(from_pixels(np.asarray(turned.resize((2048, 2048), Image.Resampling.LANCZOS))))
+    photos, before = Photos(images), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, cpu = time.perf_counter(), time.process_time()
+    intake = take_in(photos, [], engine(), IntakeOptions())
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures = {
+        "photos": count,
+        "accepted": intake.person.count,
+        "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "peak_MB_above_the_photos": round((after - before) / 1024),
+    }
+    print("preprocess:", json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
