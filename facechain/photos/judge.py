@@ -130,7 +130,7 @@ def _same_person(judged: list[Judged], embedder: str, reference: Face | None) ->
     vectors = np.stack([_vector(judged[i]) for i in places]) if places else np.zeros((0, 1), np.float32)
     result = list(judged)
     good = [k for k, i in enumerate(places) if judged[i].verdict.accepted]
-    out = {places[good[k]] for k in outliers(vectors[good], embedder)} if reference is None else set()
+    out = _strangers(judged, places, vectors, good, embedder) if reference is None else set()
     inside = [k for k in good if places[k] not in out]
     for k, i in enumerate(places):
         away = _distance_to_person(k, vectors, inside, reference)
@@ -148,6 +148,25 @@ def _same_person(judged: list[Judged], embedder: str, reference: Face | None) ->
             verdict = replace(verdict, notes=(*verdict.notes, note))
         result[i] = replace(judged[i], verdict=verdict)
     return result
+
+
+def _strangers(
+    judged: Sequence[Judged], places: Sequence[int], vectors: np.ndarray, good: list[int], embedder: str
+) -> set[int]:
+    """Places of photos of somebody else. What is hidden makes anybody look different, so where three
+    faces are clear they alone say how different the person's photos are; the others only have to be near them.
+    """
+    clear = [k for k in good if _is_clear(judged[places[k]].verdict.numbers)]
+    if len(clear) < 3:
+        return {places[good[k]] for k in outliers(vectors[good], embedder)}
+    strange = {clear[k] for k in outliers(vectors[clear], embedder)}
+    known = vectors[[k for k in clear if k not in strange]]
+    hidden = {k for k in good if k not in clear and typical_distance(vectors[k], known) > limit_of(embedder)}
+    return {places[k] for k in strange | hidden}
+
+
+def _is_clear(numbers: Numbers | None) -> bool:
+    return numbers is not None and numbers.mouth >= MOUTH[1] and numbers.eyes >= EYES
 
 
 def _distance_to_person(k: int, vectors: np.ndarray, inside: list[int], reference: Face | None) -> float | None:

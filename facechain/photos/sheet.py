@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..faces.base import EngineInfo
 from ..sheets import BAD, FAIR, GOOD
+from .captions import phrase_zh_of
 from .intake import Intake
 from .look import Seen
+from .tags import CHINESE
 from .verdict import Verdict
 
 _PAPER, _CARD, _INK, _FAINT, _TRACK = (243, 244, 246), (255, 255, 255), (31, 35, 40), (110, 118, 129), (228, 231, 235)
@@ -42,7 +43,7 @@ def report_sheet(intake: Intake) -> np.ndarray:
     columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
     rows = math.ceil(count / columns)
     width = columns * (_CARD_SIZE[0] + _GAP) + _GAP
-    head = 84 + _LINE * len(_about_engine(intake.engine, width))
+    head = 84 + _LINE * len(_about(intake, width))
     height = head + rows * (_CARD_SIZE[1] + _GAP) + _GAP
     sheet = Image.new("RGB", (width, height), _PAPER)
     _draw_head(sheet, intake)
@@ -62,13 +63,17 @@ def _draw_head(sheet: Image.Image, intake: Intake) -> None:
     age = f"about {person.attributes.age:.0f} years"
     text = f"{person.count} of {len(intake.verdicts)} photos accepted   |   {person.attributes.gender}, {age}   |   {person.caption}"
     _write(pen, (_GAP, 57), text, 16, _FAINT, sheet.width - 2 * _GAP)
-    for line, (words, colour) in enumerate(_about_engine(intake.engine, sheet.width)):
+    for line, (words, colour) in enumerate(_about(intake, sheet.width)):
         _write(pen, (_GAP, 80 + _LINE * line), words, 14, colour, sheet.width - 2 * _GAP)
 
 
-def _about_engine(engine: EngineInfo, width: int) -> list[tuple[str, tuple[int, int, int]]]:
-    """Lines of the report's head and their colours: what looked at the faces, and what its user must know."""
-    said = [(f"Faces: {engine.engine} ({engine.embedder}) on {engine.provider}", _FAINT)]
+def _about(intake: Intake, width: int) -> list[tuple[str, tuple[int, int, int]]]:
+    """Lines of the report's head and their colours: the prompt's words, what looked at the faces, what users must know."""
+    attributes, engine = intake.person.attributes, intake.engine
+    words = ", ".join([attributes.phrase, *attributes.tags])
+    chinese = "，".join([phrase_zh_of(attributes), *(CHINESE.get(tag, tag) for tag in attributes.tags)])
+    said = [(f"In the prompt: {words}" + (f"   ({chinese})" if _wide_font(14) is not _font(14) else ""), _FAINT)]
+    said += [(f"Faces: {engine.engine} ({engine.embedder}) on {engine.provider}", _FAINT)]
     said += [(f"Licence: {engine.licence}", _INK)] if engine.licence else []
     said += [(f"Warning: {engine.warning}", BAD)] if engine.warning else []
     return [(line, colour) for text, colour in said for line in _wrapped(text, 14, width - 2 * _GAP, max_lines=8)]

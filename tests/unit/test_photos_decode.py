@@ -194,6 +194,17 @@ def test_heic_without_its_reader_names_the_package(tmp_path: Path, monkeypatch: 
     assert "pip install pillow-heif" in caught.value.remedy
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_with_its_reader(tmp_path: Path, orientation: int) -> None:
+    pytest.importorskip("pillow_heif", reason="pillow-heif is optional").register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.ascontiguousarray(EXIF[orientation](QUADRANTS)))
+    picture.save(tmp_path / "a.heic", exif=exif.tobytes(), quality=95)
+    assert corners(read_photo(tmp_path / "a.heic", 1024)) == ["red", "green", "blue", "white"]
+    assert read_photo(tmp_path / "a.heic", 48).shape == (32, 48, 3)
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="no such file"):
         read_photo(tmp_path / "a.jpg", 512)

@@ -150,6 +150,14 @@ def test_two_strangers_among_seven_are_both_found() -> None:
     assert rejected == [w == "bea" for w in who]
 
 
+def test_hidden_faces_do_not_excuse_a_stranger() -> None:
+    shades = Openness(1.0, 0.0)
+    odd = [seen(face(embedding=vector_of("anna", 0.3)), openness=shades) for _ in range(3)]
+    stranger = face(embedding=unit(PEOPLE["anna"] + 0.75 * (PEOPLE["bea"] - PEOPLE["anna"])))
+    photos = [*odd, *(seen(face("anna")) for _ in range(4)), seen(stranger), seen(face("cleo"), openness=shades)]
+    assert statuses(photos) == ["accepted"] * 7 + ["rejected"] * 2
+
+
 def test_nobody_is_thrown_out_of_a_varied_but_honest_set() -> None:
     for _ in range(50):
         vectors = np.stack([vector_of("anna", 0.2) for _ in range(6)])

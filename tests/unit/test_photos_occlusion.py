@@ -65,10 +65,10 @@ def drawn(picture: np.ndarray, mesh: np.ndarray, what: str) -> np.ndarray:
     elif what == "microphone":
         pen.ellipse((x - 0.24 * width, y - 0.16 * width, x + 0.24 * width, y + 0.32 * width), fill=(40, 40, 44))
     else:
-        lens = {"fill": (18, 18, 22)} if what == "dark glasses" else {"outline": (30, 25, 25), "width": 2}
+        fill, outline = ((18, 18, 22), None) if what == "dark glasses" else (None, (30, 25, 25))
         for (ex, ey), w in eyes:
             box = (ex - 0.85 * w, ey - 0.5 * w, ex + 0.85 * w, ey + 0.75 * w)
-            pen.rounded_rectangle(box, radius=0.35 * w, **lens)
+            pen.rounded_rectangle(box, 0.35 * w, fill, outline, width=2)
             if what == "reflections":
                 corners = [(-0.6, -0.35), (0.3, -0.4), (0, 0.5), (-0.7, 0.4)]
                 pen.polygon([(ex + a * w, ey + b * w) for a, b in corners], fill=(252, 253, 255))
