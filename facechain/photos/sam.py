@@ -35,7 +35,7 @@ class SamRefiner:
     """A loaded SAM; holds its memory until let go."""
 
     def __init__(self, model: Any, name: str) -> None:
-        from segment_anything import SamPredictor
+        from segment_anything import SamPredictor  # pyright: ignore[reportMissingImports] - optional
 
         self.name = name
         self._predictor = SamPredictor(model)
@@ -64,7 +64,7 @@ def load_sam(path: Path, device: torch.device | str = "cpu") -> SamRefiner:
     if not path.is_file():
         raise ModelFileError(f"the SAM model {path} is absent", "Put it there, or set sam_model to (none)")
     try:
-        from segment_anything import sam_model_registry
+        from segment_anything import sam_model_registry  # pyright: ignore[reportMissingImports] - optional
     except ImportError as error:
         raise ModelFileError(
             "refining head masks with SAM needs the package segment-anything, which is not installed",
