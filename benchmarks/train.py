@@ -40,11 +40,11 @@ def main() -> None:
     comfy_host.reenter(host)
     standin_wanted = arguments.checkpoint.name == standin.CHECKPOINT_NAME
     checkpoint = standin.make_checkpoint(arguments.checkpoint) if standin_wanted else arguments.checkpoint
-    _prepare_comfy(host.comfy)
+    prepare_comfy(host.comfy)
     print(json.dumps(_measure(checkpoint, arguments), indent=1))
 
 
-def _prepare_comfy(folder: Path) -> None:
+def prepare_comfy(folder: Path) -> None:
     """Import ComfyUI's library, and the pack as a package of its own without running its entry point."""
     sys.path.insert(0, str(folder))
     import comfy.options

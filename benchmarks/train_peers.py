@@ -1,0 +1,242 @@
+"""Training against its peers: core's Train LoRA node, and a plain diffusers + peft loop. Ratios of one run.
+
+    python benchmarks/train_peers.py [--size 256] [--steps 3] [--rounds 3] [--precision float32] [--peer-python PYTHON]
+
+A whole-size SD 1.5 UNet with random weights, rank 16, batch 1, checkpointing on everywhere. Every measurement has a
+process of its own (peak memory), rounds are interleaved, medians are printed. --peer-python names a Python that has
+diffusers, peft and torch; without it that peer is left out. Run it on a machine that is otherwise idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
+
+RANK, CAPTION_SHAPE = 16, (1, 77, 768)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--peer-python", type=Path)
+    parser.add_argument("--arm", choices=["pack", "core", "diffusers"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.arm == "diffusers":  # in the peer's Python, which has no ComfyUI
+        return print("RESULT", json.dumps(_diffusers(arguments)))
+    import comfy_host
+
+    host = comfy_host.prepare()
+    comfy_host.reenter(host)
+    if arguments.arm:
+        from train import prepare_comfy
+
+        prepare_comfy(host.comfy)
+        return print("RESULT", json.dumps({"pack": _pack, "core": _core}[arguments.arm](arguments)))
+    _compare(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    arms = {"pack": sys.executable, "core": sys.executable}
+    arms |= {"diffusers": str(arguments.peer_python)} if arguments.peer_python else {}
+    results: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    for _ in range(arguments.rounds):
+        for arm, python in arms.items():
+            options = ["--size", str(arguments.size), "--steps", str(arguments.steps)]
+            command = [python, __file__, "--arm", arm, "--precision", arguments.precision, *options]
+            done = subprocess.run(command, capture_output=True, text=True)
+            lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+            if not lines:
+                raise SystemExit(f"{arm} failed:\n{done.stderr[-3000:]}")
+            results[arm].append(json.loads(lines[-1].removeprefix("RESULT ")))
+    medians = {arm: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for arm, rows in results.items()}
+    own = medians["pack"]
+    for arm, found in medians.items():
+        faster, memory = found["seconds"] / own["seconds"], own["extra_gb"] / max(found["extra_gb"], 1e-9)
+        print(
+            f"{arm:10} {found['seconds']:8.3f} s a step, {found['extra_gb']:6.2f} GB above the loaded model"
+            + ("" if arm == "pack" else f"; the pack is {faster:.2f}x as fast with {memory:.2f} of its memory")
+        )
+
+
+def _peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux: kB
+
+
+def _measured(ticks: list[float], loaded: float) -> dict[str, float]:
+    """From the moments at the beginning of each step; the first step, which warms up, does not count."""
+    steps = [after - before for before, after in itertools.pairwise(ticks[1:])]
+    return {"seconds": statistics.median(steps), "extra_gb": _peak_gb() - loaded}
+
+
+def _model(precision: str) -> Any:
+    """A ModelPatcher around ComfyUI's own SD 1.5 UNet, its weights random."""
+    import comfy.model_base
+    import comfy.model_patcher
+    import comfy.supported_models
+    import torch
+
+    unet = {
+        "image_size": 32,
+        "in_channels": 4,
+        "out_channels": 4,
+        "model_channels": 320,
+        "num_res_blocks": [2, 2, 2, 2],
+        "channel_mult": [1, 2, 4, 4],
+        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+        "transformer_depth_middle": 1,
+        "use_spatial_transformer": True,
+        "legacy": False,
+        "use_linear_in_transformer": False,
+        "context_dim": 768,
+        "adm_in_channels": None,
+        "use_temporal_attention": False,
+        "use_temporal_resblock": False,
+        "dtype": getattr(torch, precision),
+    }
+    model = comfy.model_base.BaseModel(comfy.supported_models.SD15(unet))
+    torch.manual_seed(0)
+    for tensor in model.diffusion_model.parameters():
+        tensor.requires_grad_(False).normal_(0, 0.02)
+    device = comfy.model_patcher.comfy.model_management.get_torch_device()
+    return comfy.model_patcher.ModelPatcher(model, device, torch.device("cpu"))
+
+
+def _latents(size: int, count: int) -> Any:
+    import torch
+
+    return torch.randn(count, 4, size // 8, size // 8, generator=torch.Generator().manual_seed(1))
+
+
+def _pack(arguments: argparse.Namespace) -> dict[str, float]:
+    """The pack's own steps, without photos and portraits."""
+    import importlib
+
+    import torch
+
+    parts = {
+        name: importlib.import_module(f"pack.facechain.training.{name}")
+        for name in ("config", "data", "loop", "network", "optimizers")
+    }
+    host_module = importlib.import_module("pack.nodes._training_host")
+    with torch.inference_mode():
+        model = _model(arguments.precision)
+        host = object.__new__(host_module.TrainingHost)  # its steps alone: no CLIP and no VAE
+        host._model, host.device = model, model.load_device
+        loaded = host.load_model()
+    begun = _peak_gb()
+    settings = {"rank": RANK, "checkpointing": "on", "precision": arguments.precision}
+    config = parts["config"].TrainConfig(steps=arguments.steps + 1, **settings)
+    ticks: list[float] = []
+    with parts["loop"].training_mode(0, host.device):
+        view = parts["network"].trainable_view(loaded, getattr(torch, arguments.precision))
+        adapters = parts["network"].add_adapters(
+            view.diffusion_model, config, host_module._lora_layer_names(model.model)
+        )
+        parts["network"].watch_layers(view.diffusion_model, host.check_cancel)
+        parts["network"].checkpoint_blocks(view.diffusion_model)
+        halves = [half for adapter in adapters for half in (adapter.down, adapter.up)]
+        text = {"c_crossattn": torch.randn(CAPTION_SHAPE).to(host.device)}
+        trainee = parts["loop"].Trainee(
+            view,
+            [parts["optimizers"].Group(halves, 1e-4)],
+            parts["loop"].Captions(lambda: text),
+            host.device,
+            host.options(),
+        )
+        bank = parts["data"].LatentBank(_latents(arguments.size, 4))
+        parts["loop"].train(trainee, bank, config, config.steps, lambda *_: ticks.append(time.monotonic()))
+    return _measured(ticks, begun)
+
+
+def _core(arguments: argparse.Namespace) -> dict[str, float]:
+    """Core's Train LoRA node with the same rank, batch, size and precision."""
+    import comfy.model_management
+    import comfy_extras.nodes_train as nodes_train
+    import torch
+
+    dtype = {"float32": "fp32", "bfloat16": "bf16"}[arguments.precision]
+    ticks: list[float] = []
+    with torch.inference_mode():
+        model = _model(arguments.precision)
+        comfy.model_management.load_models_gpu([model], force_full_load=True)
+        begun = _peak_gb()
+        forward = nodes_train.TrainSampler.fwd_bwd
+
+        def timed(self: Any, *inputs: Any, **options: Any) -> Any:
+            ticks.append(time.monotonic())
+            return forward(self, *inputs, **options)
+
+        nodes_train.TrainSampler.fwd_bwd = timed
+        nodes_train.TrainLoraNode.execute(
+            model=[model],
+            latents=[
+                {"samples": latent[None]} for latent in _latents(arguments.size, 4)
+            ],  # one alone crashes in 0.3.75
+            positive=[[[torch.randn(CAPTION_SHAPE), {}]]],
+            batch_size=[1],
+            grad_accumulation_steps=[1],
+            steps=[arguments.steps + 1],
+            learning_rate=[1e-4],
+            rank=[RANK],
+            optimizer=["AdamW"],
+            loss_function=["MSE"],
+            seed=[0],
+            training_dtype=[dtype],
+            lora_dtype=["fp32"],
+            algorithm=["LoRA"],
+            gradient_checkpointing=[True],
+            existing_lora=["[None]"],
+        )
+        ticks.append(time.monotonic())
+    return _measured(ticks, begun)
+
+
+def _diffusers(arguments: argparse.Namespace) -> dict[str, float]:
+    """The loop of diffusers' own LoRA example, in a few lines."""
+    import torch
+    from diffusers import DDPMScheduler, UNet2DConditionModel  # type: ignore[import-not-found]
+    from peft import LoraConfig
+
+    dtype, device = getattr(torch, arguments.precision), "cuda" if torch.cuda.is_available() else "cpu"
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(device, dtype).requires_grad_(False)
+    begun = _peak_gb()
+    unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    unet.enable_gradient_checkpointing()
+    unet.train()
+    parameters = [p.requires_grad_(True) for name, p in unet.named_parameters() if "lora_" in name]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()
+    optimizer, schedule = torch.optim.AdamW(parameters, lr=1e-4), DDPMScheduler()
+    latents, text = _latents(arguments.size, 4).to(device, dtype), torch.randn(CAPTION_SHAPE).to(device, dtype)
+    ticks: list[float] = []
+    for step in range(arguments.steps + 1):
+        ticks.append(time.monotonic())
+        clean = latents[step % 4][None]
+        noise, time_step = torch.randn_like(clean), torch.randint(1000, (1,), device=device)
+        with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
+            predicted = unet(schedule.add_noise(clean, noise, time_step), time_step, text).sample
+        torch.nn.functional.mse_loss(predicted.float(), noise.float()).backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    ticks.append(time.monotonic())
+    return _measured(ticks, begun)
+
+
+if __name__ == "__main__":
+    main()
