@@ -22,13 +22,17 @@ def typical_distance(embedding: np.ndarray, others: np.ndarray) -> float:
 def outliers(embeddings: np.ndarray, embedder: str) -> list[int]:
     """Indices of photos that show another person than most, from N x D unit embeddings; needs 3 photos to tell.
 
-    A photo is out when it is clearly further from the others than they are from each other,
-    whatever the absolute distances: strangers of one look may be nearer than one's own photos.
+    Out is, first, who is too far from the largest group of photos that are near each other, where there
+    is one; then who is clearly further from the others than they are from each other, whatever the
+    absolute distances: strangers of one look may be nearer than one's own photos.
     """
+    if len(embeddings) < 3:
+        return []
     same, _ = scale_of(embedder)
     apart = limit_of(embedder)
     pairs = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1)
-    left, out = list(range(len(embeddings))), []
+    left = _majority(pairs, apart)
+    out = [i for i in range(len(embeddings)) if i not in left]
     while len(left) >= 3:
         among = pairs[np.ix_(left, left)] + np.diag(np.full(len(left), np.inf))
         away = np.sort(among, axis=1)[:, (len(left) - 2) // 2]
@@ -41,6 +45,19 @@ def outliers(embeddings: np.ndarray, embedder: str) -> list[int]:
             break
         out.append(left.pop(worst))
     return sorted(out)
+
+
+def _majority(pairs: np.ndarray, apart: float) -> list[int]:
+    """Indices of the photos near the largest group, from distances [N, N]; all where no group of 3 is the largest."""
+    near = pairs < apart
+    center = int(np.argmax(near.sum(1)))
+    group = np.flatnonzero(near[center])
+    rest = ~near[center]
+    rival = int(near[np.ix_(rest, rest)].sum(1).max()) if rest.any() else 0
+    if len(group) < 3 or len(group) <= rival:
+        return list(range(len(pairs)))
+    away = np.sort(pairs[:, group], axis=1)[:, len(group) // 2]
+    return [i for i in range(len(pairs)) if away[i] <= apart]
 
 
 def consistency_of(away: float, embedder: str) -> float:

@@ -25,6 +25,7 @@ CONFIDENCE = (0.6, 0.75)
 MOUTH = (0.1, 0.5)
 EYES = 0.6  # never a reason to reject: some people are seldom seen without glasses
 _SHARP = 0.5  # the engine's sharpness of a face in focus
+_MIXED = 0.1  # median consistency below which photos are taken for those of several people
 _TURN_LIMIT = 75.0  # degrees of yaw or pitch at which "frontal" reaches 0
 
 
@@ -147,7 +148,19 @@ def _same_person(judged: list[Judged], embedder: str, reference: Face | None) ->
             note = f"the two photos may show two people (distance {away:.2f})"
             verdict = replace(verdict, notes=(*verdict.notes, note))
         result[i] = replace(judged[i], verdict=verdict)
-    return result
+    return _note_mixture(result) if reference is None else result
+
+
+def _note_mixture(judged: list[Judged]) -> list[Judged]:
+    """Where the accepted photos are not like each other, nobody recurs: every one of them says so."""
+    accepted = [j.verdict.numbers for j in judged if j.verdict.accepted and j.verdict.numbers]
+    if len(accepted) < 3 or np.median([n.consistency or 0.0 for n in accepted]) >= _MIXED:
+        return judged
+    note = "the photos seem to show several people: connect 'reference', or use photos of one"
+    return [
+        replace(j, verdict=replace(j.verdict, notes=(note, *j.verdict.notes))) if j.verdict.accepted else j
+        for j in judged
+    ]
 
 
 def _strangers(

@@ -150,6 +150,15 @@ def test_two_strangers_among_seven_are_both_found() -> None:
     assert rejected == [w == "bea" for w in who]
 
 
+def test_five_strangers_among_eleven_are_found_and_an_even_mixture_is_told() -> None:
+    who = ["anna", "bea", "cleo", "anna", "bea", "anna", "anna", "cleo", "anna", "bea", "anna"]
+    assert [s == "rejected" for s in statuses([seen(face(w)) for w in who])] == [w != "anna" for w in who]
+    judged = judge([seen(face(w)) for w in ("anna", "bea", "cleo") * 3], list("abcdefghi"), 512, DLIB)
+    assert all(any("several people" in note for note in j.verdict.notes) for j in judged)
+    alone = judge([seen(face("anna")) for _ in range(3)], list("abc"), 512, DLIB)
+    assert not any(j.verdict.notes for j in alone)
+
+
 def test_hidden_faces_do_not_excuse_a_stranger() -> None:
     shades = Openness(1.0, 0.0)
     odd = [seen(face(embedding=vector_of("anna", 0.3)), openness=shades) for _ in range(3)]

@@ -61,8 +61,8 @@ def test_drawn_glasses_and_beards_are_found(shared_data: Path) -> None:
         pen.rounded_rectangle(
             (x - 0.85 * w, y - 0.5 * w, x + 0.85 * w, y + 0.75 * w), 0.3 * w, outline=(25, 20, 20), width=3
         )
-    (x1, y1), (x2, y2) = (mesh[133, :2] + mesh[33, :2]) / 2, (mesh[362, :2] + mesh[263, :2]) / 2
-    pen.line([(float(mesh[133, 0]) + 2, float(y1)), (float(mesh[362, 0]) - 2, float(y2))], fill=(25, 20, 20), width=3)
+    y1, y2 = (float((mesh[a, 1] + mesh[b, 1]) / 2) for a, b in ((33, 133), (362, 263)))
+    pen.line([(float(mesh[133, 0]) + 2, y1), (float(mesh[362, 0]) - 2, y2)], fill=(25, 20, 20), width=3)
     with_glasses = Alignment(np.asarray(image), aligned.inside, aligned.matrix, mesh, aligned.side)
     assert "glasses" in [t.english for t in tags_of(with_glasses, mask, opened, "man")]
 
