@@ -71,7 +71,7 @@ def _measure(checkpoint: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(checkpoint))
         host = host_module.TrainingHost(model, clip, vae)
         host.find_lora = lambda name: None
-        host.lora_folder = lambda: Path(folder)
+        host.lora_folder = host.unfinished_folder = lambda: Path(folder)
         person = _person()
 
         def train(size: int, steps: int, progress: Any = lambda *_: None, **settings: Any) -> dict[str, Any]:
