@@ -6,6 +6,11 @@ The peers live in an environment of their own, `.host/peers` (120 MB; --install-
 A peer that is missing there is named. All detectors read the same pictures, decoded, in turns, in one process with one
 thread each; CPU time counts, so that other work on the machine changes little. Faces are counted against what a
 person sees in the pictures.
+
+Measured on two cores of a cloud machine beside other work (CPU time; insightface 2.1, dlib 20.0.1, onnxruntime 1.32),
+96 pictures with 102 faces: embedded detection 88 pictures/s, 11.0 times insightface's SCRFD 2.5g at 640 (8.0); with
+mesh, angles and sharpness 31 pictures/s, 3.8 times. Each found all 102 and nothing else. dlib's HOG in an earlier run:
+0.9 times insightface, all found, 1 false.
 """
 
 from __future__ import annotations
@@ -113,11 +118,14 @@ def detectors(data: Path) -> dict[str, Callable[[Any], int]]:
 
 
 def embedded_boxes(image: Any) -> int:
-    """Boxes and points, as the peers give them: the whole picture, and from afar where it shows nobody."""
-    from facechain.faces.detector import detect, whole
+    """Boxes and points, as the peers give them, by the views of find_faces: the whole picture; from afar where it
+    shows nobody; in parts where it shows several people."""
+    from facechain.faces.detector import detect, tiles, whole
 
     height, width = image.shape[:2]
-    return len(detect(image, [whole(width, height)]) or detect(image, [whole(width, height, zoom=0.5)]))
+    all_of_it = whole(width, height)
+    found = detect(image, [all_of_it]) or detect(image, [whole(width, height, zoom=0.5)])
+    return len(detect(image, [all_of_it, *tiles(width, height, 2)])) if len(found) > 1 else len(found)
 
 
 def insightface_of(data: Path) -> Callable[[Any], int]:

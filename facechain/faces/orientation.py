@@ -12,9 +12,11 @@ from .mesh import region_of
 
 # Faces read upside down score up to 0.93, upright ones up to 0.98: at or above this a face is the right way up.
 _SURE = 0.95
-# The detector on a face turned level by its own mesh: 0.80 and more where the mesh has it the right way up, 0.75 and
-# less where it took a beard for hair; a mesh half a right angle off reaches 0.77.
-_SURE_WHEN_LEVEL, _UNSURE_WHEN_LEVEL = 0.82, 0.76
+# The face's score times the detector's on it, turned level by its own mesh: 0.70 and more where the mesh has it the
+# right way up, 0.61 and less where it took a beard for hair. A mesh half a right angle off reaches 0.72, so one that
+# claims a roll between two quarter turns is compared with the other turns first.
+_SURE_WHEN_LEVEL, _UNSURE_WHEN_LEVEL = 0.70, 0.65
+_NEAR_A_TURN = 30  # degrees
 _VIEW = 2.5  # what the detector sees of it, in lengths of the mesh
 _SAME = 0.2  # overlap of that detection with the mesh's box
 _COUNTED = 3  # faces of a photo that have a say, largest first
@@ -47,7 +49,7 @@ def _upright(image: np.ndarray) -> tuple[int, list[Face]]:
     if faces and faces[0].score >= _SURE and abs(faces[0].roll) <= _UPRIGHT:
         return 0, faces
     best, turns = _merit(image, faces), 0
-    if best < _SURE_WHEN_LEVEL:
+    if best < _SURE_WHEN_LEVEL or abs((faces[0].roll + 45) % 90 - 45) > _NEAR_A_TURN:
         for other in (1, 2, 3):
             turned = np.rot90(image, other)
             found = find_faces(turned)
@@ -74,7 +76,8 @@ def _merit(image: np.ndarray, faces: list[Face]) -> float:
     if not faces:
         return -1.0
     counted = faces[:_COUNTED]
-    return float(np.average([_when_level(image, face) for face in counted], weights=[face.area for face in counted]))
+    merits = [face.score * _when_level(image, face) for face in counted]
+    return float(np.average(merits, weights=[face.area for face in counted]))
 
 
 def _when_level(image: np.ndarray, face: Face) -> float:
