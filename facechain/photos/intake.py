@@ -185,7 +185,7 @@ def _attributes(judged: Sequence[Judged], options: IntakeOptions) -> Attributes:
     return describe(faces, quality, options.gender, options.age)
 
 
-def _tags(crops: Sequence[tuple[Alignment, np.ndarray]], judged: Sequence[Judged], gender: Gender) -> list[Tag]:
+def _tags(crops: Sequence[tuple[Alignment, np.ndarray]], judged: Sequence[Judged], gender: str) -> list[Tag]:
     found = []
     for (aligned, mask), one in zip(crops, judged, strict=True):
         numbers = one.verdict.numbers

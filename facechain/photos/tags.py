@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..faces.base import Gender
 from ..fusion.topology import OVAL
 from .align import Alignment
 from .filters import polygon, resized, to_lab
@@ -62,7 +61,7 @@ class Tag:
         return _KINDS.get(self.english) or ("length" if self.english.split()[0] in ("long", "short") else "colour")
 
 
-def tags_of(aligned: Alignment, mask: np.ndarray, openness: Openness, gender: Gender | None) -> list[Tag]:
+def tags_of(aligned: Alignment, mask: np.ndarray, openness: Openness, gender: str | None) -> list[Tag]:
     """The tags of one head crop, each at least half sure. mask: [S, S] 0..1 of the head."""
     chip = chip_of(aligned.image, aligned.mesh)
     hair = _Hair(aligned, mask)
@@ -105,7 +104,7 @@ def _eyewear(chip: Chip, openness: Openness) -> Tag | None:
     return Tag("glasses", sure)
 
 
-def _beard(chip: Chip, openness: Openness, gender: Gender | None) -> Tag | None:
+def _beard(chip: Chip, openness: Openness, gender: str | None) -> Tag | None:
     """A full dark beard; stubble and shadows cannot be told apart."""
     if gender != "man" or openness.mouth < 0.5:
         return None
@@ -149,7 +148,7 @@ class _Hair:
     def _area(self, place: np.ndarray) -> float:
         return float(place.sum()) / self._unit
 
-    def length(self, gender: Gender | None) -> Tag | None:
+    def length(self, gender: str | None) -> Tag | None:
         sides = sorted(self._area(side) for side in self._sides)
         below = self._area(self._below)
         # A man's collar or a dark jacket reaches the hair at one side or both: much of it must hang there.

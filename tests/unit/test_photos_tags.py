@@ -43,7 +43,7 @@ def test_tags_are_right_where_they_are_given(shared_data: Path) -> None:
         label = LABELS[name]
         right = {label.get("eyewear"), {"long": "long hair", "short": "short hair"}.get(label["hair"])}
         right |= {f"{colour} hair" for colour in label["colour"]}
-        for tag in tags_of(*head(load(shared_data / "styles_preview" / f"{name}.jpg"))):  # type: ignore[arg-type]
+        for tag in tags_of(*head(load(shared_data / "styles_preview" / f"{name}.jpg"))):
             given[tag.kind].append(tag.english in right)
             assert tag.confidence >= 0.5
     assert given["eyewear"] == [True, True] and given["beard"] == []
