@@ -11,6 +11,8 @@ import torch
 
 from .errors import PhotoError
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # grey of red, green and blue (ITU-R BT.601)
+
 
 def to_pixels(image: torch.Tensor) -> list[np.ndarray]:
     """IMAGE [N, H, W, C] or [H, W, C], C = 1, 3 or 4, to a list of uint8 RGB [H, W, 3].

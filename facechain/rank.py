@@ -133,12 +133,13 @@ def _reasons(rejected: list[Verdict]) -> str:
 
 def report_of(ranking: Ranking, person: Person, engine: FaceEngine) -> dict[str, Any]:
     """Scores and reasons, ready for JSON; pictures are numbered from 1 in the order they came in."""
+    about = engine.info()
     return {
         "person": person.name,
         "engine": engine.name,
         "embedder": engine.embedder,
-        "provider": engine.info().provider,
-        "warning": engine.info().warning,
+        "provider": about.provider,
+        "warning": about.warning,
         "note": ranking.note,
         "baseline_cosine": round(ranking.baseline, 4),
         "photos": person.count,

@@ -127,10 +127,13 @@ def load_sam(name: str) -> Any:
     from ..facechain.photos.sam import load_sam
 
     folders = _sam_folders()
-    path = next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
+    if name not in sam_names():  # the server does not check; a name such as ../x must not become a path
+        raise ModelFileError(
+            f"there is no SAM model {name!r} in {folders[0]}", "Put it there, or set sam_model to (none)"
+        )
+    path = next(folder / name for folder in folders if (folder / name).is_file())
     device = management.get_torch_device()
-    if path.is_file():
-        management.free_memory(2 * path.stat().st_size + SAM_WORKSPACE, device)
+    management.free_memory(2 * path.stat().st_size + SAM_WORKSPACE, device)
     return load_sam(path, device)
 
 

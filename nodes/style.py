@@ -140,8 +140,8 @@ class LoadStyle(io.ComfyNode):
         strength = chosen.person_weight if person_weight == AS_STYLE else person_weight
         model, clip, person_note = _with_person(model, clip, person, strength)
         words = compose(chosen, person, frame, extra_prompt, extra_negative, drawn, blends, leave_out)
-        notes = [_about(chosen), style_note, *blend_notes, person_note, *words.notes, *_lengths(clip, words)]
-        notes = "\n".join(notes)
+        lines = [_about(chosen), style_note, *blend_notes, person_note, *words.notes, *_lengths(clip, words)]
+        notes = "\n".join(lines)
         return io.NodeOutput(
             *(model, clip, _host.encode(clip, words.positive), _host.encode(clip, words.negative)),
             *(words.positive, words.negative, notes),

@@ -4,7 +4,7 @@ Three stages, each kept in the work folder and not repeated: the autoencoder, th
 The UNet goes on from its last snapshot; --minutes counts all runs together. At the end models/demo/ holds the model,
 and the work folder a sheet of pictures that it draws.
 
-Runs in ComfyUI's environment (scripts/comfy_host.py prepares one), on the CPU. One thread trains two views of 192 px a second.
+Runs in ComfyUI's environment (scripts/comfy_host.py prepares one), on the CPU. One thread trains one to two views a second.
 """
 
 from __future__ import annotations

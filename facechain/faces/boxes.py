@@ -6,6 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Our boxes are mesh extents, brow to chin and cheek to cheek. Detectors that FaceChain's framing was
+# made for see more forehead. Measured with SCRFD on 94 portraits: median ratio of the longer sides, and
+# how much higher the middle lies, in parts of the mesh's longer side.
+BOX_RATIO = 1.126
+BOX_RISE = 0.052
+
 
 def anchor_centers(side: int, strides: Sequence[int], per_cell: Sequence[int]) -> np.ndarray:
     """Centres [N, 2] (0..1) of fixed-size anchors: for each stride a grid of side/stride cells, row by row."""

@@ -13,14 +13,12 @@ from .. import onnx
 from . import attributes as attribute_net
 from .angles import head_angles
 from .base import EngineInfo, Face
+from .boxes import BOX_RATIO, BOX_RISE
 from .crops import Region, checked_picture
 from .insightface_files import LICENCE, find_pack
 from .insightface_models import Models, load
 from .mesh import MIN_SCORE, box_of, region_of, run_mesh
 from .sharpness import sharpness
-
-# SCRFD's box is this much longer than the mesh, and its middle this part of the mesh's length higher (94 portraits).
-_LONGER, _HIGHER = 1.126, 0.052
 
 
 class InsightfaceEngine:
@@ -105,8 +103,8 @@ def _mesh_region(box: np.ndarray, points: np.ndarray) -> Region:
     """What the mesh network reads: eyes level, 1.5 times the mesh's expected length, around its expected middle."""
     dx, dy = (float(v) for v in points[1] - points[0])
     angle = math.atan2(dy, dx)
-    length = float(max(box[2] - box[0], box[3] - box[1])) / _LONGER
-    lower = _HIGHER * length
+    length = float(max(box[2] - box[0], box[3] - box[1])) / BOX_RATIO
+    lower = BOX_RISE * length
     cx, cy = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
     return Region(cx - math.sin(angle) * lower, cy + math.cos(angle) * lower, 1.5 * length, angle)
 

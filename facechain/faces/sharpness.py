@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..images import LUMA
 from .crops import Region, crop
 
 _SIDE = 128
@@ -23,7 +24,7 @@ def sharpness(image: np.ndarray, region: Region) -> float:
     detail by its spread: noise is everywhere, detail is lines with calm between them.
     Sharp portraits reach 0.4 to 0.8, the same blurred by 1 percent of the width 0.35, by 2 percent 0.2, by 5 under 0.1.
     """
-    gray = crop(image, region, _SIDE).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    gray = crop(image, region, _SIDE).astype(np.float32) @ LUMA
     smooth = _binomial(_binomial(gray).T).T
     inner = smooth[1:-1, 1:-1]
     laplacian = smooth[:-2, 1:-1] + smooth[2:, 1:-1] + smooth[1:-1, :-2] + smooth[1:-1, 2:] - 4 * inner

@@ -8,15 +8,11 @@ import numpy as np
 from PIL import Image
 
 from ..faces.base import Face
+from ..faces.boxes import BOX_RATIO, BOX_RISE
 from ..images import apply_affine, crop_matrix, invert
 
 FACE_SHARE = 0.35 / 1.15  # FaceChain: longer side of the detector's face box, as part of the crop's side
 CENTER = (0.5, 0.5 / 1.15)  # FaceChain: where the middle of that box lies in the crop
-# Our boxes are mesh extents, brow to chin and cheek to cheek. Detectors that FaceChain's framing was
-# made for see more forehead. Measured with SCRFD on 94 portraits: median ratio of the longer sides, and
-# how much higher the middle lies, in parts of the longer side.
-BOX_RATIO = 1.126
-BOX_RISE = 0.052
 _LARGEST_CUT = 4096  # pixels of a side of the intermediate crop
 
 

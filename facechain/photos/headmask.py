@@ -15,7 +15,8 @@ import numpy as np
 
 from ..faces.base import Face
 from ..faces.segment import person_mask
-from ..images import apply_affine, invert
+from ..fusion import topology
+from ..images import LUMA, apply_affine, invert
 from .align import Alignment, cut
 from .filters import guided_filter, polygon, resized, steps, to_lab
 from .mixture import Mixture
@@ -23,8 +24,7 @@ from .walker import random_walk
 
 GRID = 160  # side of the grid on which the head is decided; edges are refined at full size
 # MediaPipe's face oval, in order round the face.
-OVAL = [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152]
-OVAL += [148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
+OVAL = list(topology.OVAL)
 CHIN, BROW_MIDDLE, NOSE_BASE, NOSE_TIP = 152, 9, 2, 1
 JAW_ANGLES = (132, 361)  # below the ear lobes
 # Cheeks, nose bridge and chin: skin in any photo (between brow and eyes, beside the nose, below the lips).
@@ -252,7 +252,7 @@ def _distance(mask: np.ndarray) -> np.ndarray:
 def _refined(decided: np.ndarray, person: np.ndarray, aligned: Alignment) -> np.ndarray:
     """The decision at full size: its border follows the edges of the picture."""
     size = aligned.image.shape[0]
-    grey = aligned.image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    grey = aligned.image.astype(np.float32) @ LUMA / 255
     rough = resized(decided, size)
     soft = guided_filter(grey, rough, max(2, size // 80), 2e-3)
     body = guided_filter(grey, person, max(2, size // 128), 1e-3)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..faces.base import Face, distance
-from .align import BOX_RATIO, FACE_SHARE
+from ..faces.boxes import BOX_RATIO
+from .align import FACE_SHARE
 from .choose import choose_faces, limit_of
 from .consistency import consistency_of, duplicates, outliers, typical_distance
 from .look import SMALLEST_SIDE, Seen

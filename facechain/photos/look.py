@@ -12,7 +12,7 @@ from PIL import Image
 from ..faces.base import Face, FaceEngine
 from ..faces.crops import Region, crop
 from ..faces.orientation import analyze_any_orientation
-from ..images import to_pixels
+from ..images import LUMA, to_pixels
 from ..threads import side_by_side
 from .occlusion import Openness, openness
 
@@ -109,7 +109,7 @@ def exposure(photo: np.ndarray, face: Face) -> float:
     """
     x, y = face.center
     part = crop(photo, Region(x, y, 0.8 * max(face.width, face.height)), 64).astype(np.float32)
-    light = part @ np.array([0.299, 0.587, 0.114], np.float32)
+    light = part @ LUMA
     burnt, black = float((light > 250).mean()), float((light < 10).mean())
     spread = float(np.percentile(light, 95) - np.percentile(light, 5))
     modelling = np.clip((spread - 12) / 40, 0, 1)

@@ -16,17 +16,19 @@ from ..faces.crops import crop
 from ..faces.mesh import region_of
 from ..fusion.topology import INNER_LIPS, LEFT_EYE, LIPS, OVAL, RIGHT_EYE
 from .filters import polygon, steps
+from .headmask import SKIN_PATCHES
 
 _SIDE = 160  # pixels of the face crop that is read
 # From the nose's tip along the cheeks round the chin.
 _LOWER = [5, 50, 123, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 352, 280]
+CHEEKS = SKIN_PATCHES[:2]
+CHIN_PATCH = [32, 194, 83, 18, 313, 418, 262, 369, 175, 140]
 # Places that are skin in most photos: forehead, nose bridge, both cheeks, chin, nose tip.
 _PLACES = (
     [109, 10, 338, 336, 9, 107],
     [168, 193, 122, 196, 3, 51, 5, 281, 248, 419, 351, 417],
-    [117, 118, 101, 36, 205, 187, 123],
-    [346, 347, 330, 266, 425, 411, 352],
-    [32, 194, 83, 18, 313, 418, 262, 369, 175, 140],
+    *CHEEKS,
+    CHIN_PATCH,
     [45, 4, 275, 1, 44, 274],
 )
 _COLOUR, _DARKER, _BRIGHTER = (

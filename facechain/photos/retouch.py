@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..images import LUMA
 from .filters import polygon, steps, to_lab
 from .headmask import OVAL, SKIN_PATCHES
 
@@ -16,7 +17,6 @@ FINE, COARSE = 0.012, 0.08
 _FEATURE = 24.0  # levels; what differs more from its surroundings is part of the face, not a blotch
 # Shares of the blotches that go at strength 1. Uneven light makes a face's form: more of it gone looks like wax.
 LIGHT, COLOUR = 0.65, 0.9
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _EYES = (
     [33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7],
     [263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249],
@@ -57,7 +57,7 @@ def _removed(values: np.ndarray, skin: np.ndarray, width: float, strength: float
         return np.stack([gaussian_filter(c * weight, sigma) / share for c in np.moveaxis(values, -1, 0)], -1)
 
     blotches = smooth(FINE * width) - smooth(COARSE * width)
-    light = (blotches @ _LUMA)[..., None]
+    light = (blotches @ LUMA)[..., None]
     colour = blotches - light
     even = LIGHT * _gentle(light) * light + COLOUR * _gentle(colour) * colour
     return min(strength, 1.0) * skin[..., None] * even

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import ModelFileError
+from ..images import LUMA
 from .align import Alignment
 from .filters import guided_filter, polygon, steps
 from .headmask import CHIN, OVAL
@@ -125,7 +126,7 @@ def combined(aligned: Alignment, ours: np.ndarray, theirs: np.ndarray) -> Refine
         return Refined(ours, agreement, f"SAM sees another shape (agreement {agreement:.2f}): own mask kept")
     if b[face].mean() < 0.9:
         return Refined(ours, agreement, f"SAM leaves out parts of the face (agreement {agreement:.2f}): own mask kept")
-    grey = aligned.image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    grey = aligned.image.astype(np.float32) @ LUMA / 255
     soft = guided_filter(grey, theirs.astype(np.float32), max(2, size // 128), 1e-3)
     mask = np.maximum(steps(0.2, 0.8, soft), np.where(face, ours, 0)) * aligned.inside
     return Refined(mask.astype(np.float32), agreement, f"refined with SAM (agreement {agreement:.2f})")

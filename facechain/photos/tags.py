@@ -15,7 +15,7 @@ import numpy as np
 from ..fusion.topology import OVAL
 from .align import Alignment
 from .filters import polygon, resized, to_lab
-from .occlusion import Chip, Openness, chip_of
+from .occlusion import CHEEKS, CHIN_PATCH, Chip, Openness, chip_of
 
 CHINESE = {
     "glasses": "戴眼镜",
@@ -32,8 +32,6 @@ CHINESE = {
 }
 _KINDS = {"glasses": "eyewear", "sunglasses": "eyewear", "beard": "beard"}
 _SIDE = 128  # pixels on which hair is looked at
-_CHEEKS = ([117, 118, 101, 36, 205, 187, 123], [346, 347, 330, 266, 425, 411, 352])
-_CHIN = [32, 194, 83, 18, 313, 418, 262, 369, 175, 140]
 _MOUSTACHE = [165, 167, 164, 393, 391, 322, 270, 269, 267, 0, 37, 39, 40, 92]
 # Depth of the dark line across the nose bridge, in natural logarithms of brightness: frames reach 0.95 and more,
 # 170 bare noses 0.71 at most.
@@ -77,8 +75,7 @@ def common_tags(photos: Sequence[Sequence[Tag]]) -> list[Tag]:
         for tag in tags:
             sums[tag.english] += tag.confidence
             counts[tag.english] += 1
-    kept = [Tag(name, round(sums[name] / len(photos), 2)) for name in CHINESE if counts[name] > _COMMON * len(photos)]
-    return kept
+    return [Tag(name, round(sums[name] / len(photos), 2)) for name in CHINESE if counts[name] > _COMMON * len(photos)]
 
 
 def _step(limits: tuple[float, float], value: float) -> float:
@@ -108,7 +105,7 @@ def _beard(chip: Chip, openness: Openness, gender: str | None) -> Tag | None:
     """A full dark beard; stubble and shadows cannot be told apart."""
     if gender != "man" or openness.mouth < 0.5:
         return None
-    places = [chip.area(place) for place in (*_CHEEKS, _CHIN, _MOUSTACHE)]
+    places = [chip.area(place) for place in (*CHEEKS, CHIN_PATCH, _MOUSTACHE)]
     if not all(place.any() for place in places):
         return None
     right, left, chin, lip = (float(np.median(chip.away[place][:, 2])) for place in places)
@@ -132,7 +129,7 @@ class _Hair:
         width, height = high - low
         y, x = np.mgrid[:_SIDE, :_SIDE]
         away = np.asarray(distance_transform_edt(~face))
-        cheeks = polygon(points[_CHEEKS[0]], _SIDE) | polygon(points[_CHEEKS[1]], _SIDE)
+        cheeks = polygon(points[CHEEKS[0]], _SIDE) | polygon(points[CHEEKS[1]], _SIDE)
         skin = np.median(lab[cheeks], axis=0) if cheeks.any() else np.array([60.0, 12.0, 14.0])
         other = np.linalg.norm((lab - skin) / np.array([22.0, 10.0, 10.0]), axis=-1) > 1
         hair = (share > 0.8) & (away > 0.05 * width) & other

@@ -18,6 +18,7 @@ from PIL import Image
 
 from facechain.faces import engine
 from facechain.faces.base import Face, distance
+from facechain.training.judge import enlarged
 
 Embed = Callable[[np.ndarray, Face], np.ndarray]
 
@@ -115,13 +116,6 @@ def _embedding(picture: np.ndarray, embed: Embed) -> np.ndarray | None:
 def _away(picture: np.ndarray, mean: np.ndarray, embed: Embed) -> float:
     found = _embedding(picture, embed)
     return NO_FACE if found is None else distance(found, mean)
-
-
-def enlarged(picture: np.ndarray) -> np.ndarray:
-    """Both embedders read faces of more than 100 pixels."""
-    factor = max(1, round(512 / max(picture.shape[:2])))
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC))
 
 
 # --- the workflow ----------------------------------------------------------------------

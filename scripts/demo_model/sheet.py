@@ -14,6 +14,7 @@ from facechain.faces import engine
 from facechain.faces.base import Face
 from facechain.prompts import compose
 from facechain.styles import load_style
+from facechain.training.judge import enlarged
 
 from . import ROOT
 from .captions import Person
@@ -45,14 +46,9 @@ def draw(shipped: Path, whole: Path, comfyui: Path, styles: Sequence[str], size:
                 model, noise, STEPS, CFG, "dpmpp_2m", "karras", positive, negative, latent, disable_pbar=True, seed=seed
             )
             pictures.append((vae.decode(drawn)[0].numpy() * 255 + 0.5).clip(0, 255).astype(np.uint8))
-    faces = engine().analyze([_enlarged(picture) for picture in pictures], embed=False)
+    faces = engine().analyze([enlarged(picture) for picture in pictures], embed=False)
     print(f"faces: {sum(map(bool, faces))} of {len(faces)}")
     return _sheet(pictures, faces, styles, size)
-
-
-def _enlarged(picture: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC))
 
 
 def _sheet(pictures: list[np.ndarray], faces: list[list[Face]], names: Sequence[str], size: int) -> Image.Image:

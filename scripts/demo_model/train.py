@@ -19,6 +19,7 @@ from . import captions, checkpoint
 from .autoencoder import Autoencoder, train_autoencoder
 from .diffusion import Bank, Training
 from .pictures import CAPTIONS, Picture, read_pictures, view
+from .sheet import draw
 from .unet import make_unet
 
 SIZE = 192  # pixels of a side of a view
@@ -44,6 +45,11 @@ def main(description: str | None) -> None:
     parts = {name: value.detach().numpy() for name, value in autoencoder.state_dict().items()}
     about = {"steps": str(training.step), "seconds": f"{training.seconds:.0f}", "size": str(SIZE)}
     print(f"{checkpoint.SHIPPED}: {checkpoint.ship(checkpoint.SHIPPED, unet, parts, about) / 1e6:.1f} MB")
+    styles = sorted(
+        {one["style"] for one in json.loads(CAPTIONS.read_text(encoding="utf-8")).values() if "style" in one}
+    )
+    page = draw(checkpoint.SHIPPED, work / "checkpoint.safetensors", comfy_host.prepare().comfy, styles, SIZE)
+    page.save(work / "sheet.png")
 
 
 def _arguments(description: str | None) -> argparse.Namespace:

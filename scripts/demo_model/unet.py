@@ -51,11 +51,11 @@ def make_unet(comfyui: Path) -> nn.Module:
     return net
 
 
-def attention(_core: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *_: Any, **__: Any) -> Any:
-    """PyTorch's attention, for transformer_options: core's choice for the CPU is slower in training."""
-    batch, length, width = q.shape
-    q, k, v = (part.view(batch, -1, heads, width // heads).transpose(1, 2) for part in (q, k, v))
-    return nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, width)
+def attention(_: Any, *inputs: Any, **options: Any) -> Any:
+    """Core's attention by PyTorch, for transformer_options: its choice for the CPU is slower in training."""
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    return attention_pytorch(*inputs, **options)
 
 
 def import_comfy(comfyui: Path) -> None:

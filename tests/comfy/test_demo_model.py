@@ -17,6 +17,7 @@ from face_judge import judge_embedding
 from PIL import Image
 
 from facechain.faces import engine
+from facechain.training.judge import enlarged
 
 STYLES = [style for style in demo_jobs.DEMO.styles if style]
 pytestmark = pytest.mark.skipif(not SHIPPED.is_file(), reason="the demo model is not in models/demo yet")
@@ -59,7 +60,7 @@ def test_core_loads_it_without_a_warning(studio: comfy_host.Server, portraits: d
 
 def test_nine_portraits_of_ten_show_one_face(portraits: dict[str, np.ndarray]) -> None:
     assert len(portraits) >= 10
-    found = engine().analyze([mission.enlarged(picture) for picture in portraits.values()], embed=False)
+    found = engine().analyze([enlarged(picture) for picture in portraits.values()], embed=False)
     assert sum(len(faces) == 1 for faces in found) >= 0.9 * len(portraits)
 
 

@@ -14,9 +14,10 @@ from PIL import Image, ImageFilter
 from facechain.errors import FaceError, PhotoError, UnusableNameError
 from facechain.faces import engine
 from facechain.faces.base import Face
+from facechain.faces.boxes import BOX_RATIO
 from facechain.images import from_pixels
 from facechain.person import Person, load_person
-from facechain.photos.align import BOX_RATIO, CENTER, FACE_SHARE, align
+from facechain.photos.align import CENTER, FACE_SHARE, align
 from facechain.photos.intake import Intake, IntakeOptions, options_of, save_new, take_in
 from facechain.photos.look import Photos, exposure
 from facechain.photos.sheet import report_sheet
