@@ -1,15 +1,18 @@
 """Training against its peers: core's Train LoRA node, and a plain diffusers + peft loop. Ratios of one run.
 
-    python benchmarks/train_peers.py [--size 256] [--steps 3] [--rounds 3] [--precision float32] [--peer-python PYTHON]
+    python benchmarks/train_peers.py [--size 256] [--steps 3] [--rounds 3] [--precision float32]
+                                     [--checkpointing on|off] [--arms pack core diffusers] [--peer-python PYTHON]
 
-A whole-size SD 1.5 UNet with random weights, rank 16, batch 1, checkpointing on everywhere. Every measurement has a
-process of its own (peak memory), rounds are interleaved, medians are printed. --peer-python names a Python that has
-diffusers, peft and torch; without it that peer is left out. Run it on a machine that is otherwise idle.
+A whole-size SD 1.5 UNet with random weights, rank 16, batch 1, the same checkpointing everywhere (core keeps its own
+"on"). Every measurement has a process of its own (peak memory), rounds are interleaved, medians are printed: wall time
+and, less misleading where other programs run, the process's CPU time. diffusers runs in this Python where it is
+installed, or in the one that --peer-python names; else that peer is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import json
 import resource
@@ -24,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
 RANK, CAPTION_SHAPE = 16, (1, 77, 768)
+ARMS = ["pack", "core", "diffusers"]
+Tick = tuple[float, float]  # wall time and the process's CPU time
 
 
 def main() -> None:
@@ -32,8 +37,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--checkpointing", choices=["on", "off"], default="on")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--peer-python", type=Path)
-    parser.add_argument("--arm", choices=["pack", "core", "diffusers"], help=argparse.SUPPRESS)
+    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.arm == "diffusers":  # in the peer's Python, which has no ComfyUI
         return print("RESULT", json.dumps(_diffusers(arguments)))
@@ -50,36 +57,45 @@ def main() -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    arms = {"pack": sys.executable, "core": sys.executable}
-    arms |= {"diffusers": str(arguments.peer_python)} if arguments.peer_python else {}
+    peer = str(arguments.peer_python or (sys.executable if importlib.util.find_spec("diffusers") else ""))
+    pythons = {"pack": sys.executable, "core": sys.executable, "diffusers": peer}
+    arms = {arm: pythons[arm] for arm in arguments.arms if pythons[arm]}
     results: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     for _ in range(arguments.rounds):
         for arm, python in arms.items():
             options = ["--size", str(arguments.size), "--steps", str(arguments.steps)]
-            command = [python, __file__, "--arm", arm, "--precision", arguments.precision, *options]
+            options += ["--precision", arguments.precision, "--checkpointing", arguments.checkpointing]
+            command = [python, __file__, "--arm", arm, *options]
             done = subprocess.run(command, capture_output=True, text=True)
             lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
             if not lines:
                 raise SystemExit(f"{arm} failed:\n{done.stderr[-3000:]}")
             results[arm].append(json.loads(lines[-1].removeprefix("RESULT ")))
     medians = {arm: {key: statistics.median(r[key] for r in rows) for key in rows[0]} for arm, rows in results.items()}
-    own = medians["pack"]
+    own = medians.get("pack")
     for arm, found in medians.items():
-        faster, memory = found["seconds"] / own["seconds"], own["extra_gb"] / max(found["extra_gb"], 1e-9)
-        print(
-            f"{arm:10} {found['seconds']:8.3f} s a step, {found['extra_gb']:6.2f} GB above the loaded model"
-            + ("" if arm == "pack" else f"; the pack is {faster:.2f}x as fast with {memory:.2f} of its memory")
-        )
+        line = f"{arm:10} {found['seconds']:8.3f} s ({found['cpu']:.3f} s CPU) a step, "
+        line += f"{found['extra_gb']:6.2f} GB above the loaded model, {found['peak_gb']:.2f} GB in all"
+        if own and arm != "pack":
+            faster, by_cpu = found["seconds"] / own["seconds"], found["cpu"] / own["cpu"]
+            memory = own["extra_gb"] / max(found["extra_gb"], 1e-9)
+            line += f"; the pack is {faster:.2f}x as fast ({by_cpu:.2f}x by CPU time) with {memory:.2f} of its memory"
+            line += f" ({own['peak_gb'] / found['peak_gb']:.2f} in all)"
+        print(line)
 
 
 def _peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux: kB
 
 
-def _measured(ticks: list[float], loaded: float) -> dict[str, float]:
+def _now() -> Tick:
+    return time.monotonic(), time.process_time()
+
+
+def _measured(ticks: list[Tick], loaded: float) -> dict[str, float]:
     """From the moments at the beginning of each step; the first step, which warms up, does not count."""
-    steps = [after - before for before, after in itertools.pairwise(ticks[1:])]
-    return {"seconds": statistics.median(steps), "extra_gb": _peak_gb() - loaded}
+    wall, cpu = (statistics.median(b[n] - a[n] for a, b in itertools.pairwise(ticks[1:])) for n in (0, 1))
+    return {"seconds": wall, "cpu": cpu, "extra_gb": _peak_gb() - loaded, "peak_gb": _peak_gb()}
 
 
 def _model(precision: str) -> Any:
@@ -124,8 +140,6 @@ def _latents(size: int, count: int) -> Any:
 
 def _pack(arguments: argparse.Namespace) -> dict[str, float]:
     """The pack's own steps, without photos and portraits."""
-    import importlib
-
     import torch
 
     parts = {
@@ -139,16 +153,17 @@ def _pack(arguments: argparse.Namespace) -> dict[str, float]:
         host._model, host.device = model, model.load_device
         loaded = host.load_model()
     begun = _peak_gb()
-    settings = {"rank": RANK, "checkpointing": "on", "precision": arguments.precision}
+    settings = {"rank": RANK, "checkpointing": arguments.checkpointing, "precision": arguments.precision}
     config = parts["config"].TrainConfig(steps=arguments.steps + 1, **settings)
-    ticks: list[float] = []
+    ticks: list[Tick] = []
     with parts["loop"].training_mode(0, host.device):
         view = parts["network"].trainable_view(loaded, getattr(torch, arguments.precision))
         adapters = parts["network"].add_adapters(
             view.diffusion_model, config, host_module._lora_layer_names(model.model)
         )
         parts["network"].watch_layers(view.diffusion_model, host.check_cancel)
-        parts["network"].checkpoint_blocks(view.diffusion_model)
+        if arguments.checkpointing == "on":
+            parts["network"].checkpoint_blocks(parts["network"].blocks_of(view.diffusion_model))
         halves = [half for adapter in adapters for half in (adapter.down, adapter.up)]
         text = {"c_crossattn": torch.randn(CAPTION_SHAPE).to(host.device)}
         trainee = parts["loop"].Trainee(
@@ -159,7 +174,7 @@ def _pack(arguments: argparse.Namespace) -> dict[str, float]:
             host.options(),
         )
         bank = parts["data"].LatentBank(_latents(arguments.size, 4))
-        parts["loop"].train(trainee, bank, config, config.steps, lambda *_: ticks.append(time.monotonic()))
+        parts["loop"].train(trainee, bank, config, config.steps, lambda *_: ticks.append(_now()))
     return _measured(ticks, begun)
 
 
@@ -170,7 +185,7 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
     import torch
 
     dtype = {"float32": "fp32", "bfloat16": "bf16"}[arguments.precision]
-    ticks: list[float] = []
+    ticks: list[Tick] = []
     with torch.inference_mode():
         model = _model(arguments.precision)
         comfy.model_management.load_models_gpu([model], force_full_load=True)
@@ -178,7 +193,7 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
         forward = nodes_train.TrainSampler.fwd_bwd
 
         def timed(self: Any, *inputs: Any, **options: Any) -> Any:
-            ticks.append(time.monotonic())
+            ticks.append(_now())
             return forward(self, *inputs, **options)
 
         nodes_train.TrainSampler.fwd_bwd = timed
@@ -202,7 +217,7 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
             gradient_checkpointing=[True],
             existing_lora=["[None]"],
         )
-        ticks.append(time.monotonic())
+        ticks.append(_now())
     return _measured(ticks, begun)
 
 
@@ -216,16 +231,17 @@ def _diffusers(arguments: argparse.Namespace) -> dict[str, float]:
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(device, dtype).requires_grad_(False)
     begun = _peak_gb()
     unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
-    unet.enable_gradient_checkpointing()
+    if arguments.checkpointing == "on":
+        unet.enable_gradient_checkpointing()
     unet.train()
     parameters = [p.requires_grad_(True) for name, p in unet.named_parameters() if "lora_" in name]
     for parameter in parameters:
         parameter.data = parameter.data.float()
     optimizer, schedule = torch.optim.AdamW(parameters, lr=1e-4), DDPMScheduler()
     latents, text = _latents(arguments.size, 4).to(device, dtype), torch.randn(CAPTION_SHAPE).to(device, dtype)
-    ticks: list[float] = []
+    ticks: list[Tick] = []
     for step in range(arguments.steps + 1):
-        ticks.append(time.monotonic())
+        ticks.append(_now())
         clean = latents[step % 4][None]
         noise, time_step = torch.randn_like(clean), torch.randint(1000, (1,), device=device)
         with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
@@ -234,7 +250,7 @@ def _diffusers(arguments: argparse.Namespace) -> dict[str, float]:
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    ticks.append(time.monotonic())
+    ticks.append(_now())
     return _measured(ticks, begun)
 
 

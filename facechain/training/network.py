@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
 from .config import Layers, TrainConfig
+from .lean import LowRank, is_lean, make_lean
 
 # Linear layers of anything called attention: SD's attn1.to_q and attn2.to_out.0, SD3's attn.qkv, Flux's img_attn.proj,
 # CLIP's self_attn.q_proj; and Flux's single blocks, whose two layers do attention and feed-forward at once.
@@ -92,6 +93,7 @@ def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
         weight = getattr(layer, "weight", None)
         if weight is not None and weight.dtype != dtype:
             layer.comfy_cast_weights = True
+    make_lean(new)
     for block in new.modules():
         if type(block).__name__ in WRITERS:
             block.forward = _OutOfPlace(block.forward)  # type: ignore[method-assign]
@@ -127,8 +129,11 @@ def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, st
         layer = network.get_submodule(path)
         if not isinstance(layer, LoraLayer):
             raise TrainingError(f"the layer {path} of this model cannot carry an adapter", QUANTISED_REMEDY)
-        down, up = layer.lora_A["default"].float(), layer.lora_B["default"].float()
-        adapters.append(Adapter(path, down.weight, up.weight))  # type: ignore[arg-type]
+        down, up = layer.lora_A["default"].float().weight, layer.lora_B["default"].float().weight
+        base: Any = layer.get_base_layer()
+        if is_lean(base) and isinstance(base, nn.Linear):
+            layer.forward = LowRank(base, down, up, layer.scaling["default"])  # type: ignore[arg-type]
+        adapters.append(Adapter(path, down, up))  # type: ignore[arg-type]
     return adapters
 
 
@@ -154,15 +159,20 @@ def watch_layers(network: nn.Module, on_layer: Callable[[], None]) -> None:
             output.register_hook(on_gradient)
 
     for path, layer in network.named_modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)) and ".lora_" not in path:  # those are over in no time
+        plain = isinstance(layer, (nn.Linear, nn.Conv2d)) and ".lora_" not in path  # those are over in no time
+        if plain or isinstance(layer.forward, LowRank):
             layer.register_forward_hook(on_output)
 
 
-def checkpoint_blocks(network: nn.Module) -> None:
-    """Keep only the inputs of the network's blocks, and compute the rest again in the backward pass."""
-    for block in network.modules():
-        if type(block).__name__ in BLOCKS:
-            block.forward = _Checkpointed(block.forward)  # type: ignore[method-assign]
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The network's blocks, whose activations can be computed again in the backward pass."""
+    return [block for block in network.modules() if type(block).__name__ in BLOCKS]
+
+
+def checkpoint_blocks(blocks: Sequence[nn.Module]) -> None:
+    """Keep only the inputs of the blocks, and compute the rest again in the backward pass."""
+    for block in blocks:
+        block.forward = _Checkpointed(block.forward)  # type: ignore[method-assign]
 
 
 class _ToNew(TorchFunctionMode):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..person import Person
 from .config import TrainConfig
@@ -14,8 +15,8 @@ from .data import LatentBank
 from .host import Host, TextEncoder
 from .loop import Captions, Trainee
 from .loss import Conditions, diffusion_loss
-from .memory import activations_fit
-from .network import Adapter, add_adapters, checkpoint_blocks, trainable_view, watch_layers
+from .memory import computed_again, kept_bytes
+from .network import Adapter, add_adapters, blocks_of, checkpoint_blocks, trainable_view, watch_layers
 from .optimizers import Group
 from .validation import NEGATIVE, PROMPTS, Text
 
@@ -72,9 +73,8 @@ def prepare(
         conditions(person.attributes.phrase, batch) if with_others else None,
     )
     trainee = Trainee(model, groups, captions, host.device, host.options())
-    if config.checkpointing == "on" or (config.checkpointing == "auto" and not _fits(trainee, config, host, bank)):
-        for network in networks:
-            checkpoint_blocks(network)
+    blocks = [block for network in networks for block in blocks_of(network)]
+    checkpoint_blocks(_not_kept(blocks, networks, trainee, config, host, bank))
     prompts = Text([conditions(prompt, 1) for prompt in _prompts(person)], conditions(NEGATIVE, 1))
     return Prepared(trainee, adapters, names, prompts)
 
@@ -98,7 +98,17 @@ def _conditions(
     return lambda: made
 
 
-def _fits(trainee: Trainee, config: TrainConfig, host: Host, bank: LatentBank) -> bool:
+def _not_kept(
+    blocks: list[nn.Module],
+    networks: list[nn.Module],
+    trainee: Trainee,
+    config: TrainConfig,
+    host: Host,
+    bank: LatentBank,
+) -> list[nn.Module]:
+    """The blocks whose activations are computed again."""
+    if config.checkpointing != "auto":
+        return blocks if config.checkpointing == "on" else []
     generator = torch.Generator().manual_seed(0)
     batch = bank.batch(config.batch_size, generator)
 
@@ -106,8 +116,9 @@ def _fits(trainee: Trainee, config: TrainConfig, host: Host, bank: LatentBank) -
         conditions = trainee.captions.person()
         return diffusion_loss(trainee.model, conditions, batch, config, generator, trainee.device, trainee.options)
 
-    return activations_fit(forward, trainee.model.diffusion_model, host.free_bytes())
+    kept, rest = kept_bytes(forward, networks, blocks)
+    return [blocks[index] for index in computed_again(kept, rest, host.free_bytes())]
 
 
-def _halves(adapters: list[Adapter]) -> list[torch.nn.Parameter]:
+def _halves(adapters: list[Adapter]) -> list[nn.Parameter]:
     return [half for adapter in adapters for half in (adapter.down, adapter.up)]

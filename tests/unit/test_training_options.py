@@ -15,7 +15,6 @@ from facechain.training.config import TrainConfig, config_from
 from facechain.training.data import LatentBank, encode_bank, encode_pictures
 from facechain.training.loop import Captions, Trainee, train, training_mode
 from facechain.training.loss import Batch, head_weights
-from facechain.training.memory import ROOM, activations_fit
 from facechain.training.optimizers import Group, make_optimizer, rate_at
 from facechain.training.options import ClassPictures
 
@@ -224,15 +223,3 @@ def test_lora_files_of_older_versions_are_found_for_equal_settings() -> None:
     assert set(config_from("balanced", {"head_focus": 0.5}, seed=42).decisive(3, 512)) == older | {
         *("choose", "snapshots", "head_focus")
     }
-
-
-def test_activations_are_counted_before_they_are_kept() -> None:
-    layer = torch.nn.Linear(1000, 1000)
-    rows = torch.randn(200, 1000, requires_grad=True)
-
-    def forward() -> torch.Tensor:
-        return layer(rows).relu().square().sum()
-
-    kept = 3 * 200 * 1000 * 4  # the rows, and what relu and square gave; not the weights
-    assert activations_fit(forward, layer, int(1.3 * kept / ROOM))
-    assert not activations_fit(forward, layer, int(0.6 * kept / ROOM))

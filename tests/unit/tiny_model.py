@@ -12,7 +12,7 @@ from facechain.training.config import TrainConfig
 from facechain.training.data import LatentBank
 from facechain.training.loop import Captions, Trainee
 from facechain.training.loss import Batch, diffusion_loss
-from facechain.training.network import add_adapters, checkpoint_blocks, trainable_view, watch_layers
+from facechain.training.network import add_adapters, blocks_of, checkpoint_blocks, trainable_view, watch_layers
 from facechain.training.optimizers import Group
 
 WIDTH = 16
@@ -112,7 +112,7 @@ def make_trainee(model: Any, config: TrainConfig, on_layer: Callable[[], None] =
     adapters = add_adapters(view.diffusion_model, config, names_of(model))
     watch_layers(view.diffusion_model, on_layer)
     if config.checkpointing == "on":
-        checkpoint_blocks(view.diffusion_model)
+        checkpoint_blocks(blocks_of(view.diffusion_model))
     context = torch.randn(config.batch_size, 3, WIDTH, generator=torch.Generator().manual_seed(5))
     parameters = [half for adapter in adapters for half in (adapter.down, adapter.up)]
     groups = [Group(parameters, config.learning_rate)]

@@ -1,0 +1,169 @@
+"""Layers of a frozen network as training needs them: gradients of their inputs and adapters, and nothing else.
+
+Autograd keeps what a frozen layer's weight gradient would need, and copies of weights that are cast or moved
+for the forward pass. These layers keep neither: weights are cast again in the backward pass, so that weights
+of another precision, or left in main memory by the host, cost no memory of the device for longer than a layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import conv2d, fold, linear, unfold
+from torch.nn.grad import conv2d_input
+
+# On the CPU, oneDNN brings the weights of a convolution into another order at each call. Where there are that many
+# times more output channels than places, a matrix product over the unfolded input takes less time (measured at
+# 1280 channels, one thread: 8x8 places 69 -> 29 ms, 16x16 161 -> 123; at 320 channels and 32x32 24 -> 33).
+CHANNELS_A_PLACE = 3
+FEW_PLACES = 8  # below, the product is faster with the places as rows
+
+
+# Layers that compute with their weight and bias as these are; others, such as scaled 8-bit ones, are left alone.
+HOSTS = ("disable_weight_init.", "manual_cast.")  # ComfyUI's
+
+
+def make_lean(network: nn.Module) -> None:
+    """Replace the forward pass of network's frozen linear and convolution layers; what they compute stays the same."""
+    for layer in network.modules():
+        if not (type(layer) in (nn.Linear, nn.Conv2d) or type(layer).__qualname__.startswith(HOSTS)):
+            continue
+        if getattr(layer, "weight_function", None) or getattr(layer, "bias_function", None):
+            continue  # patches that the host puts on the weights at each call
+        if isinstance(layer, nn.Linear):
+            layer.forward = _FrozenLinear(layer)  # type: ignore[method-assign]
+        elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+            layer.forward = _FrozenConv(layer)  # type: ignore[method-assign]
+
+
+def is_lean(layer: nn.Module) -> bool:
+    """Whether make_lean has replaced the layer's forward pass."""
+    return isinstance(layer.forward, (_FrozenLinear, _FrozenConv))
+
+
+@dataclass(frozen=True, eq=False)
+class _FrozenLinear:
+    layer: nn.Linear
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return _LinearProduct.apply(x, self.layer.weight, self.layer.bias)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class _FrozenConv:
+    layer: nn.Conv2d
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return _Convolution.apply(x, self.layer)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """A linear layer with its adapter: x W + scale x A B, the adapter in the precision of x.
+
+    down: [rank, inputs], up: [outputs, rank]; both float32.
+    """
+
+    layer: nn.Linear
+    down: nn.Parameter
+    up: nn.Parameter
+    scale: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return _LowRankProduct.apply(x, self.layer.weight, self.layer.bias, self.down, self.up, self.scale)  # type: ignore[no-any-return]
+
+
+def _like(x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor | None:
+    return None if weight is None else weight.to(x.device, x.dtype, non_blocking=x.is_cuda)
+
+
+class _LinearProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        ctx.weight = weight
+        return linear(x, _like(x, weight), _like(x, bias))  # type: ignore[arg-type]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        return gradient @ _like(gradient, ctx.weight), None, None
+
+
+class _LowRankProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        down, up = down.to(x.dtype), up.to(x.dtype)
+        rows = x.reshape(-1, x.shape[-1])
+        out = linear(rows, _like(x, weight), _like(x, bias))  # type: ignore[arg-type]
+        middle = rows @ down.T
+        out.addmm_(middle, up.T, alpha=scale)
+        ctx.save_for_backward(x, middle, down, up)
+        ctx.weight, ctx.scale = weight, scale
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        x, middle, down, up = ctx.saved_tensors
+        rows, gradient = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+        to_middle = (gradient @ up).mul_(ctx.scale)
+        to_down = (to_middle.T @ rows).float()
+        to_up = (gradient.T @ middle).mul_(ctx.scale).float()
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (gradient @ _like(gradient, ctx.weight)).addmm_(to_middle, down).view(x.shape)
+        return to_x, None, None, to_down, to_up, None
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+        ctx.layer, ctx.shape = layer, x.shape
+        weight, bias = _like(x, layer.weight), _like(x, layer.bias)
+        assert weight is not None
+        if not _by_product(layer, x):
+            return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+        patches, matrix = unfold(x, layer.kernel_size, padding=layer.padding), weight.flatten(1)  # type: ignore[arg-type]
+        few = patches.shape[0] * patches.shape[2] <= FEW_PLACES
+        out = linear(patches.mT, matrix).mT if few else matrix @ patches
+        out = out if bias is None else out + bias[:, None]
+        return out.reshape(len(x), -1, *x.shape[2:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        layer, shape = ctx.layer, ctx.shape
+        weight = _like(gradient, layer.weight)
+        assert weight is not None
+        if not _by_product(layer, gradient):
+            settings = layer.stride, layer.padding, layer.dilation, layer.groups
+            return conv2d_input(shape, weight, gradient, *settings), None
+        places, matrix = gradient.flatten(2), weight.flatten(1)
+        few = places.shape[0] * places.shape[2] <= FEW_PLACES
+        patches = (places.mT @ matrix).mT if few else matrix.T @ places
+        return fold(patches, shape[2:], layer.kernel_size, padding=layer.padding), None
+
+
+def _by_product(layer: nn.Conv2d, x: torch.Tensor) -> bool:
+    """Whether a matrix product is faster. x: the layer's input or the gradient of its output."""
+    places = x.shape[0] * x.shape[2] * x.shape[3]
+    keeps_size = all(2 * p == k - 1 for p, k in zip(layer.padding, layer.kernel_size, strict=True))  # type: ignore[operator]
+    plain = keeps_size and layer.groups == 1 and {*layer.stride, *layer.dilation} == {1}
+    return (
+        plain
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and layer.out_channels >= CHANNELS_A_PLACE * places
+    )

@@ -1,0 +1,167 @@
+"""Lean layers compute what the plain ones do, and keep less; which activations are kept follows from the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_model import bank, loss_of, make_model, make_trainee, names_of
+from torch import nn
+
+from facechain.training.config import TrainConfig
+from facechain.training.lean import LowRank, _by_product, is_lean, make_lean
+from facechain.training.loop import training_mode
+from facechain.training.loss import Batch
+from facechain.training.memory import ROOM, computed_again, kept_bytes
+from facechain.training.network import add_adapters, blocks_of, checkpoint_blocks, trainable_view
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def results(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The output, and the input's gradient for a random gradient of the output."""
+    x = x.clone().requires_grad_()
+    out = layer(x)
+    out.backward(random(*out.shape, seed=1).to(out.dtype))
+    assert x.grad is not None
+    return out.detach(), x.grad
+
+
+def frozen(layer: Any) -> Any:
+    torch.manual_seed(2)
+    layer.reset_parameters()
+    return layer.requires_grad_(False)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    ("layer", "size", "by_product"),
+    [
+        (lambda: nn.Conv2d(6, 64, 3, padding=1), 2, True),
+        (lambda: nn.Conv2d(6, 80, 3, padding=1), 3, True),
+        (lambda: nn.Conv2d(6, 64, 1, bias=False), 2, True),
+        (lambda: nn.Conv2d(6, 80, 5, padding=2), 3, True),
+        (lambda: nn.Conv2d(6, 8, 3, padding=1), 8, False),
+        (lambda: nn.Conv2d(6, 640, 3, padding=1, stride=2), 4, False),
+        (lambda: nn.Conv2d(6, 640, 3), 5, False),
+        (lambda: nn.Conv2d(6, 640, 3, padding=2, dilation=2), 5, False),
+        (lambda: nn.Conv2d(6, 66, 3, padding=1, groups=3), 2, False),
+    ],
+)
+def test_a_lean_convolution_is_the_same(layer: Any, size: int, by_product: bool, batch: int) -> None:
+    conv, x = frozen(layer()), random(batch, 6, size, size + 1)
+    plain = results(conv, x)
+    make_lean(conv)
+    assert is_lean(conv) and _by_product(conv, x) is by_product
+    for own, other in zip(results(conv, x), plain, strict=True):
+        assert own.shape == other.shape
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+def test_weights_of_another_precision_are_cast_and_no_copy_is_kept(dtype: torch.dtype) -> None:
+    layer, conv = frozen(nn.Linear(12, 8)), frozen(nn.Conv2d(3, 40, 3, padding=1))
+    for part, x in ((layer, random(2, 5, 12)), (conv, random(1, 3, 3, 3))):
+        part.to(dtype)
+        exact = type(part)(*((12, 8) if part is layer else (3, 40, 3)), **({} if part is layer else {"padding": 1}))
+        exact.load_state_dict({name: value.float() for name, value in part.state_dict().items()})
+        plain = results(exact.requires_grad_(False), x)
+        make_lean(part)
+        kept: list[torch.Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, kept=kept: kept.append(t) or t, lambda t: t):
+            own = results(part, x)
+        assert not kept
+        for a, b in zip(own, plain, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_layers_that_compute_otherwise_are_left_alone() -> None:
+    class Scaled(nn.Linear):
+        """As 8-bit layers with a scale, whose weight alone says nothing."""
+
+    patched: Any = frozen(nn.Linear(4, 4))
+    patched.weight_function = [lambda weight: weight * 2]
+    strings = frozen(nn.Conv2d(3, 3, 3, padding="same"))
+    network = nn.ModuleList([frozen(Scaled(4, 4)), patched, strings, frozen(nn.Linear(4, 4))])
+    make_lean(network)
+    assert [is_lean(layer) for layer in network] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("alpha", [0, 2])
+def test_the_adapter_in_one_piece_is_pefts(alpha: int) -> None:
+    """Against peft's own layers: the loss, and every gradient."""
+    config, found = TrainConfig(rank=4, alpha=alpha), []
+    for own in (True, False):
+        with training_mode(0, torch.device("cpu")):
+            trainee = make_trainee(make_model(), config)
+            layers = [m for m in trainee.model.diffusion_model.modules() if isinstance(m.forward, LowRank)]
+            assert len(layers) == 16
+            for index, half in enumerate(trainee.parameters):
+                half.data = random(*half.shape, seed=index) * 0.1
+            for layer in [] if own else layers:
+                del layer.forward
+            loss = loss_of(trainee, Batch(bank().latents), torch.Generator().manual_seed(3))
+            loss.backward()
+            found.append([loss.detach(), *(half.grad for half in trainee.parameters)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_adapters_compute_in_the_networks_precision_and_learn_in_float32() -> None:
+    with training_mode(0, torch.device("cpu")):
+        model = make_model()
+        view = trainable_view(model, torch.bfloat16)
+        adapters = add_adapters(view.diffusion_model, TrainConfig(rank=4), names_of(model))
+        layer = view.diffusion_model.blocks[0].attn1.to_q
+        seen: list[torch.dtype] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: seen.append(t.dtype) or t, lambda t: t):
+            out = layer(random(2, 16).bfloat16())
+        out.sum().backward()
+    assert out.dtype == torch.bfloat16 and set(seen) == {torch.bfloat16}
+    up = adapters[0].up
+    assert up.grad is not None and up.grad.dtype == torch.float32 and up.grad.any()
+
+
+# --- what is kept ---
+
+
+def test_activations_are_counted_once_and_without_being_kept() -> None:
+    layer, block = nn.Linear(1000, 1000), nn.Sequential(nn.ReLU(), nn.Tanh())
+    rows, alive = torch.randn(200, 1000, requires_grad=True), []
+
+    def forward() -> torch.Tensor:
+        out = block(layer(rows).square())
+        alive.append(torch.multiprocessing.reductions.StorageWeakRef(out.untyped_storage()))
+        return out.sum()
+
+    kept, rest = kept_bytes(forward, [layer], [block])
+    assert kept == [2 * 200 * 1000 * 4], "what the two gave"
+    assert rest == 2 * 200 * 1000 * 4, "the rows and what the layer gave; not its weights"
+    assert alive[0].expired()
+    assert not block._forward_hooks and not block._forward_pre_hooks
+
+
+def test_the_largest_blocks_are_computed_again_until_the_rest_fits() -> None:
+    kept, rest = [100, 400, 50, 300], 100
+    assert computed_again(kept, rest, int(950 / ROOM) + 1) == []
+    assert computed_again(kept, rest, int(949 / ROOM)) == [1, 3], "with one alone it is 550, and 400 for a moment"
+    assert computed_again(kept, rest, int(649 / ROOM)) == [0, 1, 3]
+    assert computed_again(kept, rest, 0) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("again", [[0], [1], [0, 1]])
+def test_computing_some_blocks_again_changes_no_gradient(again: list[int]) -> None:
+    gradients = []
+    for chosen in ([], again):
+        with training_mode(0, torch.device("cpu")):
+            trainee = make_trainee(make_model(), TrainConfig())
+            blocks = blocks_of(trainee.model.diffusion_model)
+            checkpoint_blocks([blocks[index] for index in chosen])
+            for index, parameter in enumerate(trainee.parameters):
+                parameter.data = random(*parameter.shape, seed=index) * 0.1
+            loss_of(trainee, Batch(bank().latents[:1]), torch.Generator().manual_seed(0)).backward()
+            gradients.append([p.grad for p in trainee.parameters])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
