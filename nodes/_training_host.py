@@ -38,6 +38,7 @@ class TrainingProgress:
         self._shown = 0.0
 
 
+WORKSPACE = 2 * 2**30  # bytes a step works with at least, where the model does not fit beside it
 GUIDANCE = 5.0  # of validation portraits, for models that take it
 
 
@@ -85,11 +86,19 @@ class TrainingHost:
         return TrainableTextEncoder(self._clip)
 
     def load_model(self) -> Any:
-        import comfy.model_management
+        """Whole where it fits: with --lowvram, or on a card smaller than the model, as much as leaves room for the steps.
 
-        # as core's Train LoRA: room for the activations by putting everything else aside
+        The rest stays in main memory and is brought over layer by layer, in both directions of a step.
+        """
+        import comfy.model_management as management
+
+        low = management.vram_state in (management.VRAMState.LOW_VRAM, management.VRAMState.NO_VRAM)
+        fits = self._model.model_size() + WORKSPACE < management.get_total_memory(self.device)
+        whole = self.device.type == "cpu" or (fits and not low)
+        # whole: as core's Train LoRA, room for the activations by putting everything else aside
+        room = 10**20 if whole else WORKSPACE
         with _inference():
-            comfy.model_management.load_models_gpu([self._model], memory_required=10**20, force_full_load=True)
+            management.load_models_gpu([self._model], memory_required=room, force_full_load=whole)
         return self._model.model
 
     def conditions(self, model: Any, text: Any, latents: Any) -> dict[str, Any]:

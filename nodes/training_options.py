@@ -134,6 +134,17 @@ class TrainingOptions(io.ComfyNode):
                     tooltip="Pictures of other people of the same kind, drawn by the same model: they keep it from making everybody "
                     "look like the person.",
                 ),
+                io.Float.Input(
+                    "ema",
+                    default=0.0,
+                    min=0.0,
+                    max=0.9999,
+                    step=0.001,
+                    round=0.0001,
+                    optional=True,
+                    tooltip="Keep a moving average of the LoRA, of which this much stays at each step, instead of its last weights; 0 "
+                    "is off, 0.99 is usual.",
+                ),
             ],
             outputs=[
                 TrainOptions.Output("options", display_name="options", tooltip="For Train Person LoRA."),

@@ -59,6 +59,7 @@ class TrainConfig:
         they would not fit into memory.
     choose: what ends as the LoRA: the "last" snapshot, the one whose portraits are "best", or the "mean of best".
     snapshots: how many are taken, evenly over the steps, the last one after the last step; 0: by preset and steps.
+    ema: snapshots are of a moving average of the weights, of which this much stays at each step; 0: of the weights.
     """
 
     preset: Preset = "balanced"
@@ -92,6 +93,7 @@ class TrainConfig:
     precision: Precision = "auto"
     choose: Choice = "last"
     snapshots: int = 0
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         for name, kinds in CHOICES_OF.items():
@@ -203,13 +205,14 @@ BOUNDS: dict[str, tuple[float, float, str]] = {
     "caption_dropout": (0, 0.9, "0 (off) to 0.2"),
     "prior_weight": (0, 100, "0 (off) or 1"),
     "snapshots": (0, 100, "0 (as the preset says) or 4"),
+    "ema": (0, 0.9999, "0 (off) or 0.99"),
     "seed": (0, math.inf, "0 or more"),
 }
 
 # Settings that 0.1.0's first LoRA files do not know.
 LATER = {
     *("accumulation", "optimizer", "schedule", "warmup", "clip_rate", "head_focus", "min_snr_gamma"),
-    *("noise_offset", "caption_dropout", "prior_weight", "precision", "choose", "snapshots"),
+    *("noise_offset", "caption_dropout", "prior_weight", "precision", "choose", "snapshots", "ema"),
 }
 
 

@@ -104,7 +104,7 @@ class _LowRankProduct(torch.autograd.Function):
         up: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        down, up = down.to(x.dtype), up.to(x.dtype)
+        down, up = down.to(x.dtype), up.to(x.dtype)  # as the host casts the weights: half the work in 16 bits
         rows = x.reshape(-1, x.shape[-1])
         out = linear(rows, _like(x, weight), _like(x, bias))  # type: ignore[arg-type]
         middle = rows @ down.T

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..errors import TrainingError
+from .average import Average
 from .config import TrainConfig
 from .data import LatentBank
 from .loss import Conditions, diffusion_loss
@@ -96,12 +97,13 @@ def train(
     on_snapshot: Callable[[Moment], None] = lambda _: None,
     resume: Callable[[torch.optim.Optimizer, torch.Generator], list[float]] = lambda *_: [],
     others: LatentBank | None = None,
+    average: Average | None = None,
 ) -> Run:
     """Train the parameters in place.
 
     on_step is called before each step and after the last, on_snapshot after each of snapshot_steps; what they raise
     ends the training. resume: brings optimiser and generator to where an earlier run stopped, and gives its losses.
-    others: class pictures. Raises NotANumberError when the loss is no longer a number.
+    others: class pictures. average: of the parameters, which follows them. Raises NotANumberError when the loss is no longer a number.
     """
     optimizer = make_optimizer(trainee.groups, config, trainee.device)
     generator = torch.Generator().manual_seed(config.seed)
@@ -116,6 +118,8 @@ def train(
         _check_number(losses, config)
         nn.utils.clip_grad_norm_(trainee.parameters, config.max_gradient_norm)
         optimizer.step()
+        if average:
+            average.update()
         if step + 1 in marks:
             stopped = time.monotonic()
             optimizer.zero_grad(set_to_none=True)

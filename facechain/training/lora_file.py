@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .network import Adapter
 FORMAT = "facechain-lora-1"
 FOLDER = "facechain"
 DTYPE = torch.float16
+BESIDE = 16 * 2**20  # bytes: the state between snapshots is optional, the portraits and the metadata are small
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,32 @@ def metadata(person: Person, base: Base, config: TrainConfig, key: str, report: 
     }
 
 
+def check_room(folder: Path, adapters: Sequence[Adapter]) -> None:
+    """Raises TrainingError where the disk has no room for the adapters' file, and a little more for its portraits."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    needed = sum(adapter.down.numel() + adapter.up.numel() for adapter in adapters) * DTYPE.itemsize + BESIDE
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise TrainingError(
+            f"the disk of {there} is full ({free / 2**20:.0f} MB left, {needed / 2**20:.0f} MB needed for the LoRA)",
+            "Free some space there, then queue again",
+        )
+
+
 def write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str]) -> None:
     """Write atomically, then read it back and compare.
 
-    Raises OSError (disk full: nothing is left over) and TrainingError when the disk gives back something else.
+    Raises TrainingError when the disk is full (nothing is left over), or gives back something else.
     """
     from safetensors.torch import save
 
-    write_atomically(path, save(tensors, metadata=about))
+    try:
+        write_atomically(path, save(tensors, metadata=about))
+    except OSError as error:
+        raise TrainingError(
+            f"the LoRA {path.name} could not be written to {path.parent} ({error.strerror})",
+            "Free some space there, then queue again: the training goes on from the last snapshot before its end",
+        ) from error
     kept = _read(path)
     if (
         kept is None

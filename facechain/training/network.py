@@ -102,10 +102,13 @@ def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
     return new
 
 
-def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, str]) -> list[Adapter]:
+def add_adapters(
+    network: nn.Module, config: TrainConfig, names: Mapping[str, str], device: torch.device | None = None
+) -> list[Adapter]:
     """Put a low-rank branch beside each chosen layer of network, which is changed in place.
 
-    names: layers that the LoRA file format can name, by path inside network.
+    names: layers that the LoRA file format can name, by path inside network. device: where the adapters lie;
+        None: where their layer's weights do, which the host may have left in main memory.
     The branches begin as zero (the up half is zero), seeded by torch's global generator, in float32.
     Raises TrainingError when no layer matches.
     """
@@ -129,7 +132,9 @@ def add_adapters(network: nn.Module, config: TrainConfig, names: Mapping[str, st
         layer = network.get_submodule(path)
         if not isinstance(layer, LoraLayer):
             raise TrainingError(f"the layer {path} of this model cannot carry an adapter", QUANTISED_REMEDY)
-        down, up = layer.lora_A["default"].float().weight, layer.lora_B["default"].float().weight
+        down, up = (
+            halves["default"].to(device=device, dtype=torch.float32).weight for halves in (layer.lora_A, layer.lora_B)
+        )
         base: Any = layer.get_base_layer()
         if is_lean(base) and isinstance(base, nn.Linear):
             layer.forward = LowRank(base, down, up, layer.scaling["default"])  # type: ignore[arg-type]

@@ -51,7 +51,8 @@ def prepare(
 ) -> Prepared:
     """Load the model, put adapters into a view of it, and keep or compute again the activations, as memory allows."""
     model = trainable_view(host.load_model(), dtype_of(config, host))
-    adapters, names = add_adapters(model.diffusion_model, config, host.layer_names), dict(host.layer_names)
+    adapters = add_adapters(model.diffusion_model, config, host.layer_names, host.device)
+    names = dict(host.layer_names)
     groups, networks = [Group(_halves(adapters), config.learning_rate)], [model.diffusion_model]
     encoder = host.text_encoder() if config.clip_rate else None
     if encoder is not None:

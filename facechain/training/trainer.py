@@ -6,6 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from ..errors import TrainingError
 from ..person import Person
 from . import lora_file, report, snapshots
+from .average import Average
 from .config import TrainConfig
 from .data import LatentBank, encode_bank, encode_pictures
 from .host import Host
@@ -68,7 +70,7 @@ def train_person(
     progress(steps done, steps in all, losses, seconds) is called before every step and may raise to cancel;
     show(portraits, verdict) with every snapshot's validation portraits. others: class pictures, for prior_weight.
     Nothing is written into the LoRA folder unless the training ends well. The model is left bit by bit as it was.
-    Raises TrainingError, OSError (disk full), and whatever the host raises for a cancel or for lack of memory.
+    Raises TrainingError (a full disk, too), and whatever the host raises for a cancel or for lack of memory.
     """
     if config.prior_weight and others is None:
         raise TrainingError(
@@ -109,21 +111,26 @@ class _Training:
                 tensors = lora_file.to_tensors(prepared.adapters, prepared.names, config.scale_alpha)
             self._clock.lap("choice")
             told = report.report_of(person, config, self._device, run, validation, result, self._clock.laps)
-            lora_file.write(self.path, tensors, lora_file.metadata(person, host.base, config, self.key, told))
+            about = lora_file.metadata(person, host.base, config, self.key, told)
+            lora_file.write(self.path, tensors, about)
             report.write_samples(self.path, validation.portraits)
             self._unfinished.forget()
             self._clock.lap("save")
             return told | {"seconds": self._clock.laps}
-        except torch.cuda.OutOfMemoryError:
-            log.error(
-                "FaceChain: not enough graphics memory to train at %d pixels with batch size %d. Lower one of them.",
-                config.resolution_for(person.size),
-                config.batch_size,
-            )
+        except torch.cuda.OutOfMemoryError as error:
+            error.args = (f"{error}\n{self._advice}",)  # the same exception, which hosts know how to treat
             raise
         finally:
             gc.collect()  # the copied modules and their watches refer to each other in circles
             host.free_memory()
+
+    @property
+    def _advice(self) -> str:
+        size, batch = self.config.resolution_for(self.person.size), self.config.batch_size
+        advice = f"FaceChain: not enough graphics memory to train at {size} pixels with batch size {batch}. "
+        advice += "Lower one of them" if size > 64 and batch > 1 else "Lower the resolution"
+        advice += ", or set checkpointing to on" if self.config.checkpointing == "off" else ""
+        return f"{advice}, or close other programs that use the graphics card."
 
     @property
     def _device(self) -> str:
@@ -139,13 +146,16 @@ class _Training:
         clock.lap("caption")
         prepared = prepare(person, config, host, texts, bank, others is not None)
         validation = self._validation(prepared, tuple(bank.latents.shape[1:]))
-        unfinished = Unfinished(host.unfinished_folder(), self.key, prepared.adapters, validation)
+        lora_file.check_room(self.path.parent, prepared.adapters)
+        average = Average(prepared.trainee.parameters, config.ema) if config.ema else None
+        unfinished = Unfinished(host.unfinished_folder(), self.key, prepared.adapters, validation, average)
         clock.lap("preparation")
         validation.begin()
         clock.lap("validation")
 
         def on_snapshot(moment: Moment) -> None:
-            validation.add(moment.step, report.recent_loss(moment.losses))
+            with average.shown() if average else nullcontext():
+                validation.add(moment.step, report.recent_loss(moment.losses))
             if moment.step < steps:
                 unfinished.save(moment)
 
@@ -160,6 +170,7 @@ class _Training:
                 snapshots=config.snapshots_for(person.count),
                 resume=unfinished.take_up,
                 others=others,
+                average=average,
             )
         except NotANumberError as error:
             unfinished.forget()  # it would end in the same way

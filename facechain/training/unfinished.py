@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..files import write_atomically
+from .average import Average
 from .judge import Verdict
 from .loop import Moment
 from .network import Adapter
@@ -25,11 +26,18 @@ KEPT = 2  # trainings; older ones are deleted, for each takes about ten times as
 
 
 class Unfinished:
-    """One training's file of state. key: its training hash."""
+    """One training's file of state. key: its training hash. average: of the adapters, where there is one."""
 
-    def __init__(self, folder: Path, key: str, adapters: Sequence[Adapter], validation: Validation) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        adapters: Sequence[Adapter],
+        validation: Validation,
+        average: Average | None = None,
+    ) -> None:
         self._path, self._key = folder / f"{key[:16]}.safetensors", key
-        self._adapters, self._validation = adapters, validation
+        self._adapters, self._validation, self._average = adapters, validation, average
 
     def save(self, moment: Moment) -> None:
         """Write the state atomically. A full disk is told in the log: the training itself can go on."""
@@ -47,6 +55,8 @@ class Unfinished:
         for number, adapter in enumerate(self._adapters):
             tensors[f"adapter.{number}.down"] = adapter.down.detach().cpu().contiguous()
             tensors[f"adapter.{number}.up"] = adapter.up.detach().cpu().contiguous()
+        for number, value in enumerate(self._average.values if self._average else []):
+            tensors[f"average.{number}"] = value.cpu().contiguous()
         for number, snapshot in enumerate(self._validation.taken):
             for layer, (down, up) in enumerate(snapshot.halves):
                 tensors[f"snapshot.{number}.{layer}.down"], tensors[f"snapshot.{number}.{layer}.up"] = down, up
@@ -92,6 +102,9 @@ class Unfinished:
             self._validation.taken.append(Snapshot(step, halves))
             self._validation.verdicts.append(Verdict(**about["verdicts"][number]))
             self._validation.portraits.append(tensors[f"portraits.{number}"])
+        if self._average:
+            values = [tensors[f"average.{number}"] for number in range(len(self._average.values))]
+            self._average.take_up(values, len(about["losses"]))
         log.info("FaceChain: the training goes on after step %d", len(about["losses"]))
         return list(about["losses"])
 

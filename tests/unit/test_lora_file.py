@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,20 +111,35 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TrainingError, match=r"anna-\w+.safetensors could not be written .*No space left") as caught:
         train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert "queue again" in caught.value.remedy
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_out_of_memory_passes_through_with_advice_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_is_too_full_is_told_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage, steps = shutil.disk_usage(tmp_path), []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5 * 2**20))
+    with pytest.raises(TrainingError, match=r"disk of .* is full \(5 MB left, 16 MB needed") as caught:
+        train_person(make_person(), CONFIG, TinyHost(tmp_path), lambda *step: steps.append(step))
+    assert not steps and caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [({}, "Lower the resolution, or close"), ({"batch_size": 2, "resolution": 128}, "Lower one of them, or close")],
+)
+def test_out_of_memory_passes_through_with_advice(tmp_path: Path, settings: dict[str, int], advice: str) -> None:
     def progress(step: int, *_: object) -> None:
         if step == 2:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    host = TinyHost(tmp_path)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        train_person(make_person(), CONFIG, host, progress)
-    assert "64 pixels" in caplog.text and host.freed == 1
+    host, config = TinyHost(tmp_path), replace(CONFIG, **settings)
+    with pytest.raises(torch.cuda.OutOfMemoryError) as caught:
+        train_person(make_person(), config, host, progress)
+    told = str(caught.value)
+    assert told.startswith("CUDA out of memory\n") and f"{config.resolution} pixels" in told and advice in told
+    assert host.freed == 1
 
 
 def test_the_report_tells_losses_times_and_settings(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from tiny_training import NAME, Cancelled, TinyHost, ignore, make_person
 
 from facechain.errors import TrainingError
 from facechain.faces.base import EngineInfo, Face, FaceEngine
-from facechain.training import snapshots, validation
+from facechain.training import snapshots, trainer, validation
 from facechain.training.config import TrainConfig
 from facechain.training.curve import curve_of, with_portraits
 from facechain.training.options import ClassPictures
+from facechain.training.prepare import prepare
 from facechain.training.trainer import Trained, train_person
 
 ALIKE, SOMEWHAT, STRANGER = 0.0, 0.4, 1.5  # angles between embeddings
@@ -254,3 +255,40 @@ def test_class_pictures_change_the_lora_and_its_name_and_are_asked_for(tmp_path:
     assert "a beautiful woman" in host.texts
     with pytest.raises(TrainingError, match="no class pictures"):
         train_person(make_person(), prior, host, ignore)
+
+
+def test_the_moving_average_is_what_is_judged_and_written(
+    tmp_path: Path, taken: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same mean in plain numbers, step by step; cut off and taken up again it comes to the same."""
+    seen: list[torch.Tensor] = []
+    prepared: list[Any] = []
+    settings = config("best", ema=0.8)
+
+    def keep(*given: Any) -> Any:
+        prepared.append(prepare(*given))
+        return prepared[-1]
+
+    def follow(*_: object) -> None:
+        seen.append(prepared[-1].adapters[0].up.detach().clone())
+
+    def cut_off(step: int, *_: object) -> None:
+        if step == 10:
+            raise Cancelled
+
+    monkeypatch.setattr(trainer, "prepare", keep)
+    whole = train_person(make_person(), settings, ScriptedHost(tmp_path / "whole", *[ALIKE] * 4), follow)
+    mean, means = seen[0], []
+    for n, value in enumerate(seen[1:], 1):
+        decay = min(0.8, (1 + n) / (10 + n))
+        mean = decay * mean + (1 - decay) * value
+        means.append(mean)
+    for snapshot in taken:
+        assert torch.allclose(snapshot.halves[0][1].float(), means[snapshot.step - 1], atol=1e-3)
+        assert not torch.allclose(snapshot.halves[0][1].float(), seen[snapshot.step], atol=1e-3)
+
+    with pytest.raises(Cancelled):
+        train_person(make_person(), settings, ScriptedHost(tmp_path / "cut", *[ALIKE] * 4), cut_off)
+    resumed = train_person(make_person(), settings, ScriptedHost(tmp_path / "cut", *[ALIKE] * 4), ignore)
+    assert resumed.report["resumed_after"] == 8
+    assert all(torch.equal(a, b) for a, b in zip(written(resumed), written(whole), strict=True))
