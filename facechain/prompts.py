@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from .blending import Blend, weighted
 from .errors import RecordError
-from .person import Person
+from .person import TRIGGER, Attributes
+from .pieces import Edits, bare, pieces
 from .styles import Style
 
 FRAMES = {
@@ -37,6 +39,7 @@ _NOT = {
 }
 _CHILD = re.compile(r"\b(?:boy|girl|child|children)\b")
 _MODEST = "cleavage, revealing clothes"
+_DECENT = f"nsfw, nude, {_MODEST}"
 _CHILD_AGE, _MODEST_AGE = 16, 21  # years; ages are guesses that are off by five, so modesty starts later
 
 # one, several, tag
@@ -71,6 +74,26 @@ _KINDS = {
 _LONG = 5  # words
 
 
+class Portrayed(Protocol):
+    """What a prompt says of somebody; a Person has it all."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def trigger(self) -> str: ...
+    @property
+    def attributes(self) -> Attributes: ...
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """Somebody of whom there are words alone, no photos yet."""
+
+    name: str
+    attributes: Attributes
+    trigger: str = TRIGGER
+
+
 @dataclass(frozen=True)
 class Prompts:
     """positive, negative: for ComfyUI's text encoders. notes: what a user should know about them."""
@@ -82,7 +105,7 @@ class Prompts:
 
 def compose(
     style: Style,
-    person: Person | None = None,
+    person: Portrayed | None = None,
     frame: str = "upper body",
     extra: str = "",
     extra_negative: str = "",
@@ -94,8 +117,8 @@ def compose(
 
     frame: a key of FRAMES. extra, extra_negative: the user's words, kept as they are, at the end.
     with_lora: the style's LoRA is applied, so its own words are added. blends: further styles, whose words come after
-    the style's, weighted, where they do not contradict it. leave_out: pieces that must not stand in the positive prompt.
-    Raises RecordError for another frame.
+    the style's, weighted, where they do not contradict it. leave_out: pieces that must not stand in either prompt;
+    "piece = other words" puts those in its place. Raises RecordError for another frame.
     """
     if frame not in FRAMES:
         raise RecordError(f"there is no frame {frame!r}", f"Choose one of: {', '.join(FRAMES)}")
@@ -112,11 +135,11 @@ def compose(
     look = _without(look, [*own, *framing])
     tags = _without(tags, [*own, *look])
     order = [*subject, *tags, *look, *_without(framing, own), *_without(quality, own)]
-    kept, absent = _left(order, leave_out)
-    positive = ", ".join([*_unique(kept, own), *([extra.strip()] if extra.strip() else [])])
+    edits = Edits(leave_out)
+    positive = _joined(_unique(edits.applied(order), own), extra)
     unwanted = [*pieces(style.negative), *(piece for blend in blends for piece in pieces(blend.style.negative))]
-    negative = _negative(unwanted, person, wearer, positive, extra_negative)
-    return Prompts(positive, negative, (*_notes(style, person, wearer, outfit), *absent))
+    negative = _joined(_unwanted(unwanted, person, wearer, positive, edits, pieces(extra_negative)), extra_negative)
+    return Prompts(positive, negative, (*_notes(style, person, wearer, outfit), *edits.idle()))
 
 
 def _look_of(blend: Blend, wearer: str | None) -> list[str]:
@@ -126,32 +149,14 @@ def _look_of(blend: Blend, wearer: str | None) -> list[str]:
     return look + (pieces(blend.style.lora_words) if blend.with_lora else [])
 
 
-def _left(order: list[str], leave_out: str) -> tuple[list[str], list[str]]:
-    """The pieces without those to leave out, and a note on each of these that is not there."""
-    unwanted = {part: piece for piece in pieces(leave_out) for part in _bare(piece)}
-    kept = [piece for piece in order if not set(_bare(piece)) <= unwanted.keys()]
-    said = {part for piece in order for part in _bare(piece)}
-    return kept, [
-        f"leave_out: {piece!r} is no piece of the prompt" for part, piece in unwanted.items() if part not in said
-    ]
-
-
-def pieces(text: str) -> list[str]:
-    """The comma-separated pieces of a prompt; commas inside brackets do not separate."""
-    found, depth, start = [], 0, 0
-    for position, character in enumerate(text):
-        if character in "()" and text[position - 1 : position] != "\\":
-            depth = max(0, depth + (1 if character == "(" else -1))
-        elif character in ",\n" and depth == 0:
-            found.append(text[start:position])
-            start = position + 1
-    return [piece.strip() for piece in [*found, text[start:]] if piece.strip()]
+def _joined(words: list[str], own: str) -> str:
+    return ", ".join([*words, *([own.strip()] if own.strip() else [])])
 
 
 # --- the person -----------------------------------------------------------------------
 
 
-def _wearer(person: Person) -> str:
+def _wearer(person: Portrayed) -> str:
     """Whose clothes. The phrase that is in the prompt decides before the guessed age."""
     about = person.attributes
     child = _CHILD.search(about.phrase) or about.age < _CHILD_AGE
@@ -192,19 +197,12 @@ def _literal(text: str) -> str:
 # --- duplicates and contradictions ------------------------------------------------------
 
 
-def _bare(piece: str) -> tuple[str, ...]:
-    """What a piece says, without weights, case and spelling variants: "(Close_up, red:1.2)" -> ("close up", "red")."""
-    text = re.sub(r":\s*-?[0-9.]+\s*(?=\))", "", piece.lower())
-    text = re.sub(r"[()\\]", "", text)
-    return tuple(filter(None, (re.sub(r"[\s_-]+", " ", part).strip() for part in text.split(","))))
-
-
 def _unique(candidates: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     """The candidates that say something that neither `taken` nor an earlier one says."""
-    said = {part for piece in taken for part in _bare(piece)}
+    said = {part for piece in taken for part in bare(piece)}
     kept = []
     for piece in candidates:
-        parts = set(_bare(piece))
+        parts = set(bare(piece))
         if parts - said:
             kept.append(piece)
             said |= parts
@@ -227,14 +225,18 @@ def _without(candidates: Iterable[str], stronger: Iterable[str]) -> list[str]:
 # --- the negative prompt ----------------------------------------------------------------
 
 
-def _negative(unwanted: list[str], person: Person | None, wearer: str | None, positive: str, extra: str) -> str:
+def _unwanted(
+    unwanted: list[str], person: Portrayed | None, wearer: str | None, positive: str, edits: Edits, own: list[str]
+) -> list[str]:
+    """The pieces of the negative prompt, without the user's own."""
     words = [*pieces(NEGATIVE), *unwanted, *pieces(_NOT.get(wearer or "", ""))]
-    if wearer in ("girl", "boy") or (person and person.attributes.age < _MODEST_AGE):
-        words += pieces(_MODEST)
+    child = wearer in ("girl", "boy")
+    words += pieces(_MODEST) if child or (person and person.attributes.age < _MODEST_AGE) else []
     words += [_literal(denied) for tag in (person.attributes.tags if person else ()) if (denied := _denied(tag))]
     asked = " ".join(re.sub(r"[\s_()-]+", " ", positive.lower()).split())
-    kept = [word for word in words if not any(_mentioned(part, asked) for part in _bare(word))]
-    return ", ".join([*_unique(kept, pieces(extra)), *([extra.strip()] if extra.strip() else [])])
+    kept = [word for word in edits.applied(words) if not any(_mentioned(part, asked) for part in bare(word))]
+    # nobody switches these off for a child
+    return _unique([*kept, *(pieces(_DECENT) if child else [])], own)
 
 
 def _mentioned(part: str, text: str) -> bool:
@@ -243,7 +245,7 @@ def _mentioned(part: str, text: str) -> bool:
     return re.search(rf"\b{start}{re.escape(part)}\b", text) is not None
 
 
-def _notes(style: Style, person: Person | None, wearer: str | None, outfit: str) -> tuple[str, ...]:
+def _notes(style: Style, person: Portrayed | None, wearer: str | None, outfit: str) -> tuple[str, ...]:
     notes = []
     if wearer and style.outfit and not outfit:
         notes.append(f"this style has no outfit for a {wearer}: its general prompt alone is used")

@@ -6,11 +6,15 @@ dozen pixels: the face mesh says better where nose, eyes and ears are.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
 from .bodies import Body, body_of, find_bodies
 from .faces.base import Face, FaceEngine
+from .pose import Figure
+from .wholebody import read_person
 
 # BlazePose's landmark for each of OpenPose's 18 points; the neck has none.
 _FROM_BLAZEPOSE = np.array([0, -1, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7])
@@ -24,26 +28,93 @@ _SHOULDERS = 1.12
 _MESH_NOSE, _MESH_EYES, _MESH_CHEEKS = 4, ((33, 133), (263, 362)), (234, 454)
 _EARS = 1.12  # from between the cheeks outwards to the ears
 _EAR_HIDDEN, _EYE_HIDDEN = 18.0, 60.0  # degrees of yaw from which the far one is not seen
+# MediaPipe's mesh at dlib's 68 points: jaw, brows, nose, eyes, outer and inner lips; then the corners and lids of each
+# eye, whose mean is the pupil's place. The person's right side first.
+_DLIB = (
+    *(127, 234, 93, 132, 172, 136, 149, 176, 152, 400, 378, 365, 397, 361, 323, 454, 356),
+    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+    *(168, 197, 5, 4, 48, 97, 2, 326, 278),
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+    *(61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91),
+    *(78, 82, 13, 312, 308, 317, 14, 87),
+)
+_PUPILS = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380))
+_BODY_HEIGHTS = 8.0  # of the face's height; how tall and wide somebody standing with open arms may be
 _OWN = 0.6  # heights of the face between its nose and its body's
 _STRANGER = 1.5  # heights of the face; a body whose nose is farther from every face is somebody else
 
 
 def find_skeletons(image: np.ndarray, engine: FaceEngine) -> list[np.ndarray]:
-    """[18, 3] float32 for each person in uint8 RGB [H, W, 3], from left to right; see facechain/pose.py.
+    """The body of each of find_figures."""
+    return [figure.body for figure in find_figures(image, engine)]
 
-    People of whom only the face is found get a skeleton of the head. A point is seen where it lies
-    inside the picture and the networks are sure of it. [] where there is nobody.
+
+def find_figures(
+    image: np.ndarray, engine: FaceEngine, whole: Path | None = None, *, gpu: bool = False
+) -> list[Figure]:
+    """The people in uint8 RGB [H, W, 3], from left to right; see facechain/pose.py. [] where there is nobody.
+
+    People of whom only the face is found get a skeleton of the head. A point is seen where it lies inside the picture
+    and the networks are sure of it. whole: DWPose's file, which then says where bodies and hands are; gpu: run it there.
+    Raises ModelFileError where that file cannot be used.
     """
     image, factor = _reduced(image)
     faces = engine.analyze([image], embed=False)[0]
     detected = find_bodies(image)
-    people = [_person(image, face, faces, detected) for face in faces]
-    people += [_from_body(body) for body in detected if all(_apart(body, face) > _STRANGER for face in faces)]
-    for points in people:
-        points[:, 2] *= _inside(points, image.shape[:2])
+    bodies = [_body(image, face, faces, detected) for face in faces]
+    strangers = [body for body in detected if all(_apart(body, face) > _STRANGER for face in faces)]
+    people = [
+        _figure(image, face, body, whole, gpu)
+        for face, body in [*zip(faces, bodies, strict=True), *((None, body) for body in strangers)]
+    ]
+    people = [_in_picture(figure, image.shape[:2], factor) for figure in people]
+    people = [figure for figure in people if figure.body[:, 2].any()]
+    return sorted(people, key=lambda figure: float(figure.body[figure.body[:, 2] > 0, 0].mean()))
+
+
+def face_points(face: Face) -> np.ndarray:
+    """[70, 3] float32: dlib's 68 points and both pupils, from the face's mesh; empty [0, 3] without one."""
+    if face.mesh is None:
+        return np.zeros((0, 3), np.float32)
+    places = np.array([face.mesh[list(entry), :2].mean(0) for entry in (*((n,) for n in _DLIB), *_PUPILS)], np.float32)
+    return np.column_stack([places, np.ones(len(places), np.float32)])
+
+
+def _figure(image: np.ndarray, face: Face | None, body: Body | None, whole: Path | None, gpu: bool) -> Figure:
+    points = np.zeros((18, 3), np.float32) if body is None else _from_body(body)
+    details, hands = np.zeros((0, 3), np.float32), ()
+    if whole is not None:
+        read = read_person(image, _around(image, face, body), whole, gpu=gpu)
+        points, details, hands = read.body, read.face, read.hands
+    if face is not None:
+        points = _with_head(points, face)
+        details = face_points(face) if face.mesh is not None else details
+    return Figure(points, details, hands)
+
+
+def _around(image: np.ndarray, face: Face | None, body: Body | None) -> np.ndarray:
+    """[4] x1, y1, x2, y2 in which the whole person lies, as far as the picture shows them."""
+    boxes = [body.box] if body is not None else []
+    if face is not None:
+        across, (x, _) = face.height * _BODY_HEIGHTS, face.center
+        boxes += [face.box]
+        if body is None:
+            boxes += [np.array([x - across / 2, face.box[1], x + across / 2, face.box[1] + across])]
+    height, width = image.shape[:2]
+    low, high = np.min([box[:2] for box in boxes], axis=0), np.max([box[2:] for box in boxes], axis=0)
+    return np.concatenate([np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))])
+
+
+def _in_picture(figure: Figure, size: tuple[int, ...], factor: int) -> Figure:
+    """The figure in pixels of the unreduced picture, its points outside taken as not seen. size: of the reduced one."""
+
+    def placed(points: np.ndarray) -> np.ndarray:
+        points = points.copy()
+        points[:, 2] *= _inside(points, size)
         points[:, :2] = (points[:, :2] + 0.5) * factor - 0.5
-    people = [points for points in people if points[:, 2].any()]
-    return sorted(people, key=lambda points: float(points[points[:, 2] > 0, 0].mean()))
+        return points
+
+    return Figure(placed(figure.body), placed(figure.face), tuple(placed(hand) for hand in figure.hands))
 
 
 def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
@@ -52,13 +123,12 @@ def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
     return (np.asarray(Image.fromarray(image).reduce(factor)) if factor > 1 else image), factor
 
 
-def _person(image: np.ndarray, face: Face, faces: list[Face], detected: list[Body]) -> np.ndarray:
-    """The skeleton of the person with this face; of the head alone where no body is found."""
+def _body(image: np.ndarray, face: Face, faces: list[Face], detected: list[Body]) -> Body | None:
+    """The body of the person with this face; None where none is found."""
     body = body_of(image, face, faces)
     if body is None:  # somebody lying, perhaps: the detector turns its square with the body
         body = next((b for b in detected if _apart(b, face) < _OWN), None)
-    points = np.zeros((18, 3), np.float32) if body is None else _from_body(body)
-    return _with_head(points, face)
+    return body
 
 
 def _apart(body: Body, face: Face) -> float:

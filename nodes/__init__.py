@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import _preview
 from .fusion import FaceFusion
 from .photos import LoadPhotos, Preprocess
 from .pose import PoseControl
@@ -31,4 +32,5 @@ NODES: list[type[io.ComfyNode]] = [
 
 class FaceChainExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        _preview.register()  # this version of ComfyUI never calls on_load
         return NODES

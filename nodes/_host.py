@@ -1,7 +1,7 @@
 """All that the pack asks of ComfyUI beyond the node schema: folders, progress, models.
 
-With ``_training_host.py`` the only module that imports ``folder_paths`` or ``comfy.*``. Both are imported inside the
-functions: cheap ones run while the server lists its nodes, the rest only when a node runs.
+With ``_training_host.py`` and ``_check_host.py`` the only module that imports ``folder_paths`` or ``comfy.*``. Both are
+imported inside the functions: cheap ones run while the server lists its nodes, the rest only when a node runs.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..facechain.errors import ModelFileError, RecordError
+from ..facechain.errors import ModelFileError
 from ..facechain.names import checked_name, inside
 
 PACK = Path(__file__).resolve().parents[1]
@@ -69,17 +69,6 @@ def file_stamp(path: Path) -> str:
     return f"{about.st_mtime_ns} {about.st_size}"
 
 
-def style_files() -> list[Path]:
-    """JSON files of styles: the pack's own, then the user's, which replace those of the same name."""
-    files = {path.stem: path for folder in (PACK / "styles", own_folder("styles")) for path in folder.glob("*.json")}
-    files.pop("schema", None)
-    return [files[name] for name in sorted(files)]
-
-
-def style_names() -> list[str]:
-    return [path.stem for path in style_files()]
-
-
 def model_folder(name: str) -> Path:
     """The first folder of that kind that ComfyUI knows ("loras"), where new files go."""
     import folder_paths
@@ -97,16 +86,21 @@ def find_model(kind: str, name: str) -> Path | None:
 
 def face_engine(name: str) -> Any:
     """The face engine of that name, with ComfyUI's model folders and device. Raises ModelFileError."""
-    import comfy.model_management
-    import folder_paths
-    import torch
-
     from ..facechain.faces import engine
 
-    registered = folder_paths.folder_names_and_paths.get("insightface", ([],))[0]
-    folders = dict.fromkeys([Path(folder_paths.models_dir) / "insightface", *map(Path, registered)])
-    nvidia = comfy.model_management.get_torch_device().type == "cuda" and torch.version.hip is None
-    return engine(name, folders=list(folders), gpu=nvidia)
+    return engine(name, folders=insightface_folders(), gpu=on_nvidia())
+
+
+def insightface_folders() -> list[Path]:
+    """models/insightface and whatever folders are registered for it, without repeats."""
+    return model_roots("insightface")
+
+
+def on_nvidia() -> bool:
+    import comfy.model_management
+    import torch
+
+    return comfy.model_management.get_torch_device().type == "cuda" and torch.version.hip is None
 
 
 def sam_names() -> list[str]:
@@ -122,8 +116,6 @@ def sam_names() -> list[str]:
 
 def load_sam(name: str) -> Any:
     """The SAM model of that name, on ComfyUI's device. Raises ModelFileError, which says how to convert a pickle."""
-    import comfy.model_management as management
-
     from ..facechain.photos.sam import load_sam
 
     folders = _sam_folders()
@@ -132,17 +124,35 @@ def load_sam(name: str) -> Any:
             f"there is no SAM model {name!r} in {folders[0]}", "Put it there, or set sam_model to (none)"
         )
     path = next(folder / name for folder in folders if (folder / name).is_file())
-    device = management.get_torch_device()
-    management.free_memory(2 * path.stat().st_size + SAM_WORKSPACE, device)
-    return load_sam(path, device)
+    return load_sam(path, free_device(2 * path.stat().st_size + SAM_WORKSPACE))
 
 
 def _sam_folders() -> list[Path]:
-    """models/sams and whatever folders are registered for it, without repeats."""
+    return model_roots("sams")
+
+
+def model_roots(kind: str) -> list[Path]:
+    """models/<kind> and whatever folders are registered for it, without repeats."""
     import folder_paths
 
-    registered = folder_paths.folder_names_and_paths.get("sams", ([],))[0]
-    return list(dict.fromkeys([Path(folder_paths.models_dir) / "sams", *map(Path, registered)]))
+    registered = folder_paths.folder_names_and_paths.get(kind, ([],))[0]
+    return list(dict.fromkeys([Path(folder_paths.models_dir) / kind, *map(Path, registered)]))
+
+
+def custom_nodes() -> list[Path]:
+    """The folders that hold packs of nodes."""
+    import folder_paths
+
+    return [Path(folder) for folder in folder_paths.get_folder_paths("custom_nodes")]
+
+
+def free_device(space: int) -> Any:
+    """ComfyUI's device, after at least so many bytes of its memory have been made free of models."""
+    import comfy.model_management as management
+
+    device = management.get_torch_device()
+    management.free_memory(space, device)
+    return device
 
 
 # --- progress and cancel -------------------------------------------------------------
@@ -229,19 +239,6 @@ def apply_person_lora(model: Any, clip: Any, lora_name: str, weight: float) -> t
 # --- styles and conditioning -----------------------------------------------------------
 
 
-def style_file(name: str) -> Path:
-    """The file of a listed style. Raises RecordError for a name that is not listed."""
-    files = {path.stem: path for path in style_files()}
-    if name not in files:
-        near = get_close_matches(str(name), files, 1)
-        folder = own_folder("styles")
-        raise RecordError(
-            f"there is no style {name!r}",
-            f"Did you mean {near[0]!r}" if near else f"Choose one from the list, or put {name}.json into {folder}",
-        )
-    return files[name]
-
-
 def find_lora(name: str) -> str | None:
     """The name under which ComfyUI lists a LoRA file, in the loras folder or any folder below it; None if absent."""
     import folder_paths
@@ -283,11 +280,25 @@ def encode(clip: Any, text: str) -> Any:
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def token_windows(clip: Any, text: str) -> tuple[int, int]:
-    """(tokens, windows) of a text in the text encoder that needs most; CLIP reads 75 tokens a window."""
-    towers = clip.tokenize(text, return_word_ids=True).values()
+def tokens_of(clip: Any, text: str) -> list[int]:
+    """Tokens of a text in each of CLIP's windows, which hold WINDOW of them; in one number for encoders without windows.
+
+    Counted by the text encoder that needs most windows. clip: a CLIP, or one of ComfyUI's tokenizers.
+    """
+    tokenize = getattr(clip, "tokenize", None) or clip.tokenize_with_weights
     # word id 0 marks what stands around the words: begin, end and padding
-    return max((sum(word[2] != 0 for window in tower for word in window), len(tower)) for tower in towers)
+    towers = [
+        [sum(word[2] != 0 for word in row) for row in tower] for tower in tokenize(text, return_word_ids=True).values()
+    ]
+    return max(towers, key=lambda rows: (len(rows), sum(rows)))
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> Any:
+    """CLIP-L's, which SD 1.5, SDXL, SD3 and Flux read; for counting before there is a CLIP."""
+    import comfy.sd1_clip
+
+    return comfy.sd1_clip.SD1Tokenizer()
 
 
 def apply_controlnet(

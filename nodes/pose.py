@@ -1,4 +1,4 @@
-"""Pose Control: a body pose from a picture, as ControlNet conditioning."""
+"""Pose Control: pose and depth of a picture, as ControlNet conditioning."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..facechain.errors import FaceError, RecordError
-from . import _host
+from . import _poses
 from ._types import CATEGORY
-
-SOURCES = ["picture", "ready-made map"]
 
 
 class PoseControl(io.ComfyNode):
-    """Draw the OpenPose skeleton of a picture and apply a ControlNet with it."""
+    """Draw the OpenPose skeleton and the depth of a picture, and apply a ControlNet with each."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -22,15 +19,16 @@ class PoseControl(io.ComfyNode):
             node_id="FaceChain_PoseControl",
             display_name="Pose Control",
             category=CATEGORY,
-            description="Finds the body pose in a picture, draws it as an OpenPose skeleton and applies the ControlNet. "
+            description="Finds the body pose in a picture, draws it as an OpenPose skeleton and applies the ControlNet; "
+            "on request a second one with the picture's depth, without head and hair. "
             "Without a picture or a ControlNet the prompts pass unchanged.",
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The prompt, from Load Style."),
                 io.Conditioning.Input("negative", tooltip="The negative prompt, from Load Style."),
                 io.Combo.Input(
                     "source",
-                    options=SOURCES,
-                    default=SOURCES[0],
+                    options=_poses.SOURCES,
+                    default=_poses.SOURCES[0],
                     tooltip="'picture': find the people in pose_image. 'ready-made map': pose_image is a skeleton already.",
                 ),
                 io.Int.Input(
@@ -76,6 +74,69 @@ class PoseControl(io.ComfyNode):
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="Only for ControlNets that need one (SD3, Flux)."),
                 io.Latent.Input("latent", optional=True, tooltip="The latent that will be sampled; its size is used."),
+                io.Combo.Input(
+                    "detector",
+                    options=_poses.DETECTORS,
+                    default="auto",
+                    optional=True,
+                    tooltip="What finds bodies: 'embedded' comes with the pack; 'DWPose' finds hands as well and needs its file; 'auto' "
+                    "takes DWPose where the file is there.",
+                ),
+                io.Combo.Input(
+                    "details",
+                    options=_poses.DETAILS,
+                    default="body and hands",
+                    optional=True,
+                    tooltip="What is drawn, where it was found. Face points hand on the shape of the face in the picture as well.",
+                ),
+                io.Image.Input(
+                    "depth_image",
+                    optional=True,
+                    tooltip="A ready-made depth map of pose_image (near is bright), one for each picture.",
+                ),
+                io.ControlNet.Input("depth_control_net", optional=True, tooltip="A depth ControlNet."),
+                io.Combo.Input(
+                    "depth_model",
+                    options=[_poses.NO_MODEL, *_poses.depth_models()],
+                    default=_poses.NO_MODEL,
+                    optional=True,
+                    tooltip="A model in models/facechain/depth that makes the depth map of pose_image where none is connected: a folder "
+                    "of MiDaS or Depth Anything as Hugging Face has it.",
+                ),
+                io.Float.Input(
+                    "depth_strength",
+                    default=0.5,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="Strength of the depth ControlNet.",
+                ),
+                io.Float.Input(
+                    "depth_start",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Where in the sampling the depth ControlNet begins (0 to 1).",
+                ),
+                io.Float.Input(
+                    "depth_end",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Where in the sampling the depth ControlNet ends (0 to 1).",
+                ),
+                io.Boolean.Input(
+                    "cut_head",
+                    default=True,
+                    optional=True,
+                    tooltip="Keep of the depth map only the body, without head, hair and surroundings, as FaceChain does, so that nobody "
+                    "else's face shows through.",
+                ),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -87,6 +148,9 @@ class PoseControl(io.ComfyNode):
                 io.Image.Output("pose_map", display_name="pose_map", tooltip="The skeleton picture."),
                 io.String.Output(
                     "notes", display_name="notes", tooltip="How many people were found, and what was applied."
+                ),
+                io.Image.Output(
+                    "depth_map", display_name="depth_map", tooltip="The depth picture; black where there is none."
                 ),
             ],
         )
@@ -106,76 +170,28 @@ class PoseControl(io.ComfyNode):
         control_net: Any = None,
         vae: Any = None,
         latent: dict[str, Any] | None = None,
+        detector: str = "auto",
+        details: str = "body and hands",
+        depth_image: Any = None,
+        depth_control_net: Any = None,
+        depth_model: str = _poses.NO_MODEL,
+        depth_strength: float = 0.5,
+        depth_start: float = 0.0,
+        depth_end: float = 1.0,
+        cut_head: bool = True,
     ) -> io.NodeOutput:
-        canvas, portraits = (height, width), None
-        if latent is not None:
-            portraits, canvas = _portraits(latent)
-        maps, notes = _maps(pose_image, source, canvas)
-        acts = pose_image is not None and control_net is not None and strength > 0 and start_percent < end_percent
-        if acts:
-            positive, negative = _host.apply_controlnet(
-                positive, negative, control_net, maps, strength, start_percent, end_percent, vae
-            )
-            span = f"{start_percent:g} to {end_percent:g}"
-            notes += [f"ControlNet: strength {strength:g}, from {span} of the sampling"]
-            notes += _pairs(len(maps), portraits)
-        else:
-            notes += ["The prompts pass unchanged: " + _missing(pose_image, control_net, strength)]
-        text = "\n".join(notes)
-        return io.NodeOutput(positive, negative, maps, text, ui={"text": [text]})
-
-
-def _portraits(latent: dict[str, Any]) -> tuple[int, tuple[int, int]]:
-    """(how many, (height, width) in pixels) of the pictures that a latent becomes."""
-    shape = latent["samples"].shape
-    return shape[0], (shape[-2] * 8, shape[-1] * 8)
-
-
-def _maps(pose_image: Any, source: str, canvas: tuple[int, int]) -> tuple[Any, list[str]]:
-    """IMAGE with a map for each picture, black without a picture, and what was found."""
-    from ..facechain import images, pose
-
-    if source not in SOURCES:  # the server does not check choices
-        raise RecordError(f"there is no source {source!r}", f"Choose one of: {', '.join(SOURCES)}")
-    if pose_image is None:
-        return images.from_pixels(pose.draw([], canvas)), []
-    pictures = images.to_pixels(pose_image)
-    size = f"{canvas[1]}x{canvas[0]}"
-    if source == SOURCES[1]:
-        return images.from_pixels(*(pose.letterbox(p, canvas) for p in pictures)), [f"Map: as it came, on {size}"]
-    people = _people(pictures)
-    maps = [pose.pose_map(found, p.shape[:2], canvas) for found, p in zip(people, pictures, strict=True)]
-    counts = ", ".join(str(len(found)) for found in people)
-    return images.from_pixels(*maps), [f"People found: {counts}, drawn on {size}"]
-
-
-def _people(pictures: list[Any]) -> list[list[Any]]:
-    """The skeletons in each picture. Raises FaceError where one has nobody."""
-    from ..facechain.faces.embedded import EmbeddedEngine
-    from ..facechain.skeletons import find_skeletons
-
-    engine, advance, found = EmbeddedEngine(), _host.progress_bar(len(pictures)), []
-    for number, picture in enumerate(pictures, 1):
-        found.append(find_skeletons(picture, engine))
-        if not found[-1]:
-            raise FaceError(
-                f"pose picture {number} of {len(pictures)}: nobody found",
-                "Use a picture that shows head and shoulders, or set source to 'ready-made map' for a skeleton",
-            )
-        advance(number)
-    return found
-
-
-def _pairs(maps: int, portraits: int | None) -> list[str]:
-    """Core repeats maps where there are fewer than portraits in the batch, and leaves out those beyond."""
-    if maps == 1 or maps == portraits:
-        return []
-    known = "" if portraits is None else f" of {portraits}"
-    return [f"{maps} maps: each portrait of a batch{known} follows one, in order; set batch_size to {maps}"]
-
-
-def _missing(pose_image: Any, control_net: Any, strength: float) -> str:
-    lacking = [what for what, value in (("pose_image", pose_image), ("control_net", control_net)) if value is None]
-    if lacking:
-        return f"connect {' and '.join(lacking)}"
-    return "strength is 0" if strength <= 0 else "start_percent is not before end_percent"
+        portraits, canvas = (None, (height, width)) if latent is None else _poses.portraits_of(latent)
+        poses = _poses.Poses(pose_image, source, detector, details, canvas)
+        maps = poses.maps
+        depths, deep = poses.depth(depth_image, depth_model, cut_head)
+        lacking = _poses.absent(pose_image=pose_image, control_net=control_net)
+        pose = _poses.Control("ControlNet", control_net, maps, strength, start_percent, end_percent, lacking)
+        positive, negative, done = pose.apply(positive, negative, vae)
+        if deep or depth_control_net is not None:
+            lacking = _poses.absent(depth_image=deep, depth_control_net=depth_control_net)
+            span = (depth_strength, depth_start, depth_end)
+            depth = _poses.Control("Depth ControlNet", depth_control_net, depths, *span, lacking)
+            positive, negative, more = depth.apply(positive, negative, vae)
+            done += more
+        text = "\n".join([*poses.notes, *done, *_poses.pairs(len(maps), portraits)])
+        return io.NodeOutput(positive, negative, maps, text, depths, ui={"text": [text]})

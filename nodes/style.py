@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
 from ..facechain.errors import RecordError
-from . import _host
+from . import _host, _styles
 from ._types import CATEGORY, Person
 
 if TYPE_CHECKING:
     from ..facechain.blending import Blend
     from ..facechain.person import Person as _Person
-    from ..facechain.prompts import Prompts
     from ..facechain.styles import Style
 
 AS_STYLE = -1.0  # of a weight: what the style says
@@ -37,8 +35,8 @@ class LoadStyle(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="The text encoder that belongs to it."),
                 io.Combo.Input(
                     "style",
-                    options=_host.style_names(),
-                    tooltip="The look of the portrait. A style whose LoRA file is absent works by its prompt alone and says so.",
+                    options=_styles.style_names(),
+                    tooltip="The look of the portrait, listed by the family of its base model. A style whose LoRA file is absent works by its prompt alone and says so.",
                 ),
                 io.Float.Input(
                     "style_weight",
@@ -82,7 +80,7 @@ class LoadStyle(io.ComfyNode):
                     "leave_out",
                     default="",
                     optional=True,
-                    tooltip="Pieces of the prompt to leave out, as positive_text shows them, with commas between: solo, hair tied up.",
+                    tooltip="Pieces of either prompt to leave out, as the texts show them, with commas between: solo, red dress = blue dress. After = stands what comes in place of one.",
                 ),
             ],
             outputs=[
@@ -111,7 +109,7 @@ class LoadStyle(io.ComfyNode):
             further = [name for name, _ in parse_blend(blend or "")]
         except RecordError as error:  # execute tells the user
             return str(error)
-        return "\n".join(_stamp(name) for name in (style or "", *further))
+        return "\n".join(_styles.stamp(name) for name in (style or "", *further))
 
     @classmethod
     def execute(
@@ -130,18 +128,17 @@ class LoadStyle(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..facechain.blending import parse_blend
         from ..facechain.prompts import compose
-        from ..facechain.styles import load_style
 
-        chosen = load_style(_host.style_file(style))
-        others = [(load_style(_host.style_file(name)), weight) for name, weight in parse_blend(blend)]
+        chosen = _styles.load_named(style)
+        others = [(_styles.load_named(name), weight) for name, weight in parse_blend(blend)]
         strength = chosen.style_weight if style_weight == AS_STYLE else style_weight
         model, clip, drawn, style_note = _with_style(model, clip, chosen, strength)
         model, clip, blends, blend_notes = _with_blends(model, clip, others)
         strength = chosen.person_weight if person_weight == AS_STYLE else person_weight
         model, clip, person_note = _with_person(model, clip, person, strength)
         words = compose(chosen, person, frame, extra_prompt, extra_negative, drawn, blends, leave_out)
-        lines = [_about(chosen), style_note, *blend_notes, person_note, *words.notes, *_lengths(clip, words)]
-        notes = "\n".join(lines)
+        words, lengths = _styles.fitted(clip, words)
+        notes = "\n".join([_styles.about(chosen), style_note, *blend_notes, person_note, *words.notes, *lengths])
         return io.NodeOutput(
             *(model, clip, _host.encode(clip, words.positive), _host.encode(clip, words.negative)),
             *(words.positive, words.negative, notes),
@@ -151,12 +148,9 @@ class LoadStyle(io.ComfyNode):
 
 def _with_style(model: Any, clip: Any, style: Style, strength: float) -> tuple[Any, Any, bool, str]:
     """Model and clip with the style's LoRA, whether it is in there, and a note about it."""
-    if not style.lora:
-        return model, clip, False, "Style LoRA: this style needs none"
-    name = _host.find_lora(style.lora)
+    name = _host.find_lora(style.lora) if style.lora else None
     if name is None:
-        folder = _host.model_folder("loras")
-        return model, clip, False, f"Style LoRA: prompt only, put {style.lora} into {folder} for the full look"
+        return model, clip, False, _styles.lora_note(style)
     family = _host.model_family(model)
     if style.family not in (family, "other"):
         return model, clip, False, f"Style LoRA: prompt only, {name} is for {style.family} and this model is {family}"
@@ -180,21 +174,6 @@ def _with_blends(model: Any, clip: Any, others: list[tuple[Style, float]]) -> tu
     return model, clip, blends, notes
 
 
-def _stamp(style: str) -> str:
-    """Changes with the file of a style, and when its LoRA comes, goes or is replaced."""
-    from ..facechain.styles import file_hash, load_style
-
-    files = {path.stem: path for path in _host.style_files()}
-    if style not in files:
-        return f"{style} absent"
-    try:
-        lora = _host.find_lora(load_style(files[style]).lora)
-    except RecordError:  # execute tells the user
-        lora = None
-    path = _host.find_model("loras", lora) if lora else None
-    return f"{file_hash(files[style])} {lora} {_host.file_stamp(path) if path else ''}"
-
-
 def _with_person(model: Any, clip: Any, person: _Person | None, strength: float) -> tuple[Any, Any, str]:
     """Model and clip with the person's LoRA at this strength in all, and a note about it."""
     if person is None:
@@ -205,17 +184,3 @@ def _with_person(model: Any, clip: Any, person: _Person | None, strength: float)
         return model, clip, f"Person LoRA: {person.name} has none, connect trained_person of Train Person LoRA"
     model, clip = _host.apply_person_lora(model, clip, person.lora, strength)
     return model, clip, f"Person LoRA: {person.lora} at {strength:g}"
-
-
-def _about(style: Style) -> str:
-    s = style.settings
-    name = " ".join(filter(None, (style.name, style.name_zh)))
-    base = ", ".join(filter(None, (style.family, style.checkpoint)))
-    return f"Style: {name}, made for {base}, {s.width}x{s.height}, {s.steps} steps, CFG {s.cfg:g}, {s.sampler} {s.scheduler}"
-
-
-def _lengths(clip: Any, words: Prompts) -> Iterator[str]:
-    """How much of CLIP's windows the prompts fill; words across two windows are understood less well together."""
-    for what, text in (("Prompt", words.positive), ("Negative prompt", words.negative)):
-        tokens, windows = _host.token_windows(clip, text)
-        yield f"{what}: {tokens} tokens in {windows} window{'s' if windows > 1 else ''}"

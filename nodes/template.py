@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from . import _host
+from . import _host, _styles
 from ._types import CATEGORY, Person, TemplateFaceInfo, engine_input
 
 MAX_PEOPLE = 10
@@ -142,7 +142,7 @@ class GroupPortrait(io.ComfyNode):
                 io.Image.Input("template", tooltip="The picture to put people into."),
                 io.Combo.Input(
                     "style",
-                    options=["(none)", *_host.style_names()],
+                    options=["(none)", *_styles.style_names()],
                     default="(none)",
                     tooltip="A style for the prompt; its LoRA is applied weakly (0.05) so that the template keeps its look.",
                 ),

@@ -28,6 +28,14 @@ STYLE = {
     "person_weight": 0.9,
 }
 
+OTHER = {
+    "name": "Other test look",
+    "name_zh": "另一种测试风格",
+    "prompt": "a harbour",
+    "lora": "other_look.safetensors",
+}
+OTHER |= {"style_weight": 0.8, "person_weight": 0.5}
+
 
 @pytest.fixture(scope="module")
 def deltas(server: comfy_host.Server) -> Iterator[dict[str, dict[str, torch.Tensor]]]:
@@ -41,7 +49,9 @@ def deltas(server: comfy_host.Server) -> Iterator[dict[str, dict[str, torch.Tens
     }
     save_person(_person("style_test", PERSON_LORA), own / "people" / "style_test.safetensors")
     save_person(_person("style_untrained", ""), own / "people" / "style_untrained.safetensors")
+    found["other"] = _write_lora(loras / "other_look.safetensors", 5, ["to_q", "to_v"])
     _write_style(server.base, "test_look", STYLE)
+    _write_style(server.base, "test_other", OTHER)
     yield found
 
 
@@ -161,6 +171,80 @@ def test_both_loras_are_added_at_the_styles_weights_once(
 
 
 @pytest.mark.comfy
+def test_blended_loras_are_added_at_their_part_of_their_own_weight(
+    client: ComfyClient, server: comfy_host.Server, deltas: dict[str, dict[str, torch.Tensor]]
+) -> None:
+    """base + s * style + b * own weight * other + p * person; the blended style's person weight does not count."""
+    assert server.base
+    client.run(saved({"base": prompt()["base"]}, "w_unblended", "base"))
+    result = client.run(saved(prompt(person="style_test", blend="test_other 0.5, armor 0.3"), "w_blend"))
+    assert "Blended: Other test look at 0.5. Style LoRA: other_look.safetensors at 0.4" in notes(result)
+    assert "Blended: Armor at 0.3. Style LoRA: this style needs none" in notes(result)
+    before, after = weights(server.base, "w_unblended"), weights(server.base, "w_blend")
+    style, other, person = deltas["style"], deltas["other"], deltas["person"]
+    expected = {
+        "to_q": 0.4 * style["to_q"] + 0.5 * 0.8 * other["to_q"],
+        "to_k": 0.4 * style["to_k"] + 0.9 * person["to_k"],
+        "to_v": 0.5 * 0.8 * other["to_v"] + 0.9 * person["to_v"],
+    }
+    for layer, delta in expected.items():
+        assert torch.allclose(after[layer] - before[layer], delta, atol=4e-3), layer
+
+
+@pytest.mark.comfy
+def test_styles_are_listed_by_family_and_found_by_either_name(client: ComfyClient, deltas: dict[str, Any]) -> None:
+    listed = client.get("/object_info/FaceChain_LoadStyle")["FaceChain_LoadStyle"]["input"]["required"]["style"]
+    names = listed[1]["options"] if isinstance(listed[0], str) else listed[0]
+    told = client.get("/facechain/styles")
+    assert [style["id"] for style in told] == names
+    families = [style["family"] for style in told if style["family"]]
+    assert families == sorted(families, key=lambda family: (family != "SD 1.5", family)) and "SDXL" in families
+    assert families[0] == "SD 1.5" and names[0] == "armor"
+    (hanfu,) = [style for style in told if style["id"] == "chinese_winter_hanfu"]
+    assert (hanfu["name_zh"], hanfu["lora"], hanfu["lora_found"]) == ("冬季汉服", "Winter_Hanfu.safetensors", False)
+    for name in ("另一种测试风格", "other test look"):
+        assert "a harbour" in client.run(prompt(name)).texts("style")[1]
+
+
+@pytest.mark.comfy
+def test_both_prompts_are_known_before_anything_runs(client: ComfyClient, deltas: dict[str, Any]) -> None:
+    """What the page is told is what the node then writes, with the tokens of ComfyUI's own tokenizer."""
+    asked = {"style": "test_look", "frame": "close-up", "extra_prompt": "fog", "extra_negative": "rain"}
+    asked |= {"blend": "test_other 0.5", "leave_out": "solo, beard"}
+    told = client.post("/facechain/prompts", {**asked, "person": {"name": "style_untrained"}})
+    ran = client.run(prompt(person="style_untrained", person_at=None, **asked))
+    assert [told["positive"], told["negative"]] == ran.texts("style")[1:]
+    lengths = [line for line in told["notes"] if " tokens in " in line]
+    assert len(lengths) == 2 and set(lengths) <= set(notes(ran))
+    man = client.post("/facechain/prompts", {**asked, "person": {"name": "new", "gender": "man", "age": 50}})
+    assert man["positive"].startswith("<fcsks>, a mature man, a man on a beach")
+    unknown = client.post("/facechain/prompts", {**asked, "person": {"name": "new", "gender": "auto", "age": 0}})
+    assert "Person: new has not been seen yet, gender and age assumed" in unknown["notes"]
+    absent = client.post("/facechain/prompts", {"style": "chinese_winter_hanfu", "person": None})
+    assert any("prompt only, put Winter_Hanfu.safetensors" in line for line in absent["notes"])
+    for wrong, said in (({"style": "armour"}, "Did you mean 'armor'"), ([], "no request"), ({}, "no request")):
+        with pytest.raises(JobError) as raised:
+            client.post("/facechain/prompts", wrong)
+        assert said in raised.value.details["error"]
+
+
+@pytest.mark.comfy
+def test_long_prompts_keep_their_pieces_whole(client: ComfyClient, deltas: dict[str, Any]) -> None:
+    """The text is what core's CLIP Text Encode makes the very same conditioning of."""
+    words = ", ".join(f"garden number {n} of many" for n in range(24))
+    nodes = prompt(extra_prompt=words, style_weight=0.0)
+    nodes["again"] = {"class_type": "CLIPTextEncode", "inputs": {"clip": ["base", 1], "text": ["style", 4]}}
+    nodes["show"] = {"class_type": "PreviewAny", "inputs": {"source": ["style", 2]}}
+    nodes["show_again"] = {"class_type": "PreviewAny", "inputs": {"source": ["again", 0]}}
+    result = client.run(nodes)
+    (length,) = [line for line in notes(result) if line.startswith("Prompt: ")]
+    counts = [int(count) for count in length.split("(")[1].rstrip(")").split(" + ")]
+    assert len(counts) > 1 and max(counts) <= 75
+    assert ":1)" in result.texts("style")[1]
+    assert result.texts("show") == result.texts("show_again")
+
+
+@pytest.mark.comfy
 def test_the_style_lora_reaches_the_text_encoder(client: ComfyClient, deltas: dict[str, Any]) -> None:
     def encoded(weight: float) -> tuple[str, str]:
         nodes = prompt(style_weight=weight)
@@ -184,7 +268,7 @@ def test_prompts_are_composed_for_the_person_and_shown(client: ComfyClient, delt
     assert positive.startswith("<fcsks>, a beautiful woman, red dress, a woman on a beach, upper body")
     assert positive.endswith("(sunset:1.2)") and negative.endswith("rain")
     assert "style_untrained has none, connect trained_person" in told
-    assert any(line.startswith("Prompt: ") and line.endswith(" tokens in 1 window") for line in told.splitlines())
+    assert any(line.startswith("Prompt: ") and line.endswith(" tokens in 1 window of 75") for line in told.splitlines())
     nobody = client.run(prompt())
     assert nobody.texts("style")[1].startswith("a woman, red dress")
     assert "Person: none connected, nobody in particular" in notes(nobody)

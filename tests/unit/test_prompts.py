@@ -13,7 +13,7 @@ from facechain.blending import Blend, parse_blend
 from facechain.errors import RecordError
 from facechain.person import Attributes, Person
 from facechain.photos.captions import phrase_of
-from facechain.prompts import FRAMES, compose, pieces
+from facechain.prompts import FRAMES, Sitter, compose, pieces
 from facechain.styles import Style, load_style
 
 PEOPLE = {  # FaceChain's phrases
@@ -205,17 +205,26 @@ def count_tokens(root: Path):
 
 
 def test_every_style_fits_one_window_for_everybody(root: Path, count_tokens) -> None:
-    longest = 0
+    """All styles for all six kinds of people in all frames; the counts stand as a table in test_output/."""
+    rows, longest = [], 0
     for path in sorted((root / "styles").glob("*.json")):
         if path.stem == "schema":
             continue
-        style = load_style(path)
+        style, counts = load_style(path), []
         for phrase in PEOPLE:
-            words = compose(style, person(phrase), "upper body", with_lora=True)  # the longest of the frames
-            counts = count_tokens(words.positive), count_tokens(words.negative)
-            assert max(counts) <= 75, f"{path.stem}, {phrase}: {counts} {words.positive}"
-            longest = max(longest, *counts)
+            for frame in FRAMES:
+                words = compose(style, person(phrase), frame, with_lora=True)
+                both = count_tokens(words.positive), count_tokens(words.negative)
+                assert max(both) <= 75, f"{path.stem}, {phrase}, {frame}: {both} {words.positive}"
+                counts += [both] if frame == "upper body" else []
+        longest = max(longest, *(max(both) for both in counts))
+        rows.append(f"| {path.stem} | " + " | ".join(f"{a} + {b}" for a, b in counts) + " |")
     assert longest > 50  # the tokenizer really counted
+    assert len(rows) >= 60 and all(row.count("|") == len(PEOPLE) + 2 for row in rows)
+    head = ["| style | " + " | ".join(PEOPLE) + " |", "| --- " * (len(PEOPLE) + 1) + "|"]
+    table = root / "test_output" / "style_tokens.md"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
 
 
 def test_shipped_styles_never_name_the_wrong_people(root: Path) -> None:
@@ -280,4 +289,35 @@ def test_pieces_can_be_left_out() -> None:
         "roses" not in words.positive and "masterpiece" not in words.positive and "best quality" not in words.positive
     )
     assert "gentle smile" in words.positive
-    assert [note for note in words.notes if "leave_out" in note] == ["leave_out: 'unicorn' is no piece of the prompt"]
+    assert [note for note in words.notes if "leave_out" in note] == ["leave_out: 'unicorn' is no piece of the prompts"]
+
+
+def test_pieces_of_both_prompts_can_be_edited() -> None:
+    who = person("a beautiful woman")
+    plain = compose(STYLE, who)
+    edits = "roses = white lilies, red dress=(blue dress:1.1), beard, blurry = hazy, nothing = something"
+    words = compose(STYLE, who, leave_out=edits)
+    assert words.positive == plain.positive.replace("roses", "white lilies").replace("red dress", "(blue dress:1.1)")
+    assert words.negative == plain.negative.replace(", beard", "").replace("blurry", "hazy")
+    assert [note for note in words.notes if "leave_out" in note] == ["leave_out: 'nothing' is no piece of the prompts"]
+
+
+def test_every_piece_can_be_switched_off() -> None:
+    who = person("a handsome man", "short hair", "no glasses")
+    plain = compose(STYLE, who, extra_negative="")
+    bare = compose(STYLE, who, leave_out=f"{plain.positive}, {plain.negative}")
+    assert (bare.positive, bare.negative, bare.notes) == ("", "", ())
+
+
+def test_nobody_switches_off_what_keeps_children_decent() -> None:
+    child = person("a girl, children")
+    words = compose(STYLE, child, leave_out="nsfw, nude, cleavage, revealing clothes = rags, blurry")
+    assert {"nsfw", "nude", "cleavage", "revealing clothes"} <= set(pieces(words.negative))
+    assert "blurry" not in pieces(words.negative)
+    asked = compose(STYLE, child, extra="revealing clothes")
+    assert "revealing clothes" in pieces(asked.negative)
+
+
+def test_somebody_without_photos_reads_the_same_as_the_person() -> None:
+    who = person("a mature man", "beard")
+    assert compose(STYLE, Sitter("anna", who.attributes)) == compose(STYLE, who)
