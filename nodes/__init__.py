@@ -5,6 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import _preview
+from ._check_host import add_route
+from .check import SystemCheck
 from .fusion import FaceFusion
 from .photos import LoadPhotos, Preprocess
 from .pose import PoseControl
@@ -27,10 +29,12 @@ NODES: list[type[io.ComfyNode]] = [
     TemplatePaste,
     GroupPortrait,
     TrainingOptions,
+    SystemCheck,
 ]
 
 
 class FaceChainExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         _preview.register()  # this version of ComfyUI never calls on_load
+        add_route()
         return NODES

@@ -38,7 +38,7 @@ def loaded(root: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_twelve_nodes_are_listed(loaded: dict) -> None:
+def test_the_thirteen_nodes_are_listed(loaded: dict) -> None:
     assert set(loaded["ids"]) == {
         f"FaceChain_{name}"
         for name in (
@@ -54,6 +54,7 @@ def test_the_twelve_nodes_are_listed(loaded: dict) -> None:
             "TemplatePaste",
             "GroupPortrait",
             "TrainingOptions",
+            "SystemCheck",
         )
     }
 
