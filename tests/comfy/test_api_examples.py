@@ -16,11 +16,10 @@ import demo_jobs
 import pytest
 import standin
 from comfy_client import ComfyClient
-from comfy_install import HostError, install
 from PIL import Image
+from tools_of_others import COMFY_CLI, npm_tool, python_tool
 
 pytestmark = pytest.mark.comfy
-CLIENTS = comfy_host.HOST / "clients"
 SIZE = 128
 SMALL = {
     "FaceChain_TrainPersonLoRA": {"steps": 10, "resolution": 128},
@@ -57,29 +56,6 @@ def node_command() -> tuple[str, ...]:
     return (node,) if number >= (22, 0) else (node, "--experimental-websocket")
 
 
-def python_client(requirement: str) -> Path:
-    """The bin folder of an environment of its own with this client, made when first asked for."""
-    try:
-        return install(CLIENTS / requirement.split("==")[0], {"client": [requirement]}).parent
-    except HostError as error:
-        pytest.skip(f"{requirement} cannot be installed: {error}")
-
-
-def npm_client(name: str, version: str) -> Path:
-    """A folder of its own with this package, made when first asked for."""
-    folder = CLIENTS / name.rpartition("/")[2]
-    if not (folder / "node_modules" / name).is_dir():
-        npm = shutil.which("npm")
-        if not npm:
-            pytest.skip("npm is not installed")
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), f"{name}@{version}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"{name} cannot be installed: {done.stderr[-300:]}")
-    return folder
-
-
 def python() -> str:
     return str(comfy_host.prepare().python)
 
@@ -89,12 +65,12 @@ EXAMPLES: dict[str, Callable[[], Example]] = {
     "aiohttp": lambda: Example("aiohttp", "example.py", (python(),), progress=True),
     "fetch": lambda: Example("fetch", "example.mjs", node_command(), progress=True),
     "comfy-api-simplified": lambda: Example(
-        "comfy-api-simplified", "example.py", (str(python_client("comfy-api-simplified==1.6.0") / "python"),)
+        "comfy-api-simplified", "example.py", (str(python_tool("comfy-api-simplified==1.6.0") / "python"),)
     ),
     "comfyui-client": lambda: Example(
         *("comfyui-client", "example.mjs", node_command()),
         progress=True,
-        place=npm_client("@stable-canvas/comfyui-client", "1.5.9"),
+        place=npm_tool("@stable-canvas/comfyui-client", "1.5.9"),
     ),
     "comfy-cli": lambda: Example("comfy-cli", "example.sh", ("bash", "-eu")),
 }
@@ -120,7 +96,7 @@ def run(example: Example, code: str, folder: Path, url: str, style: str) -> subp
     file.write_text(code, encoding="utf-8")
     environment = {**os.environ, "SERVER": url, "STYLE": style, "HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "400"}
     if example.name == "comfy-cli":
-        environment["PATH"] = f"{python_client('comfy-cli==1.23.0')}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = f"{python_tool(COMFY_CLI)}{os.pathsep}{environment['PATH']}"
     command = [*example.command, str(file)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
