@@ -41,7 +41,7 @@ class Training:
     def __init__(self, unet: nn.Module, seed: int = 3) -> None:
         self.unet = unet.train()
         self.mean = {name: value.detach().clone() for name, value in unet.named_parameters()}
-        self.optimiser = torch.optim.AdamW(unet.parameters(), 1e-4, (0.9, 0.99), weight_decay=0.01)
+        self.optimiser = torch.optim.AdamW(unet.parameters(), 1e-4, (0.9, 0.99), weight_decay=0.01, fused=True)
         self.step = 0
         self.seconds = 0.0
         self.random = torch.Generator().manual_seed(seed)
@@ -90,8 +90,7 @@ class Training:
         self.step += 1
         keep = min(0.998, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.unet.named_parameters():
-                self.mean[name].lerp_(value, 1 - keep)
+            torch._foreach_lerp_(list(self.mean.values()), list(self.unet.parameters()), 1 - keep)
         return float((weight * error).mean().detach())
 
     def _row(self, bank: Bank, place: int) -> int:

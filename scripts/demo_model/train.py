@@ -20,12 +20,12 @@ from .autoencoder import Autoencoder, train_autoencoder
 from .diffusion import Bank, Training
 from .pictures import CAPTIONS, Picture, read_pictures, view
 from .sheet import draw
-from .unet import make_unet
+from .unet import listen, make_unet
 
 SIZE = 192  # pixels of a side of a view
-VIEWS = 4  # of each picture that is drawn; half as many of its head on white
+VIEWS, WHITE_VIEWS = 2, 1  # of each picture that is drawn, and of its head on white: the fewer, the sooner learnt
 PLAIN_SHARE = 0.25  # of the UNet's training that heads on white get
-FOCUS_SHARE = 0.55  # that the styles in focus get
+FOCUS_SHARE = 0.62  # that the styles in focus get
 WINDOWS = 2  # of 77 tokens; a shorter text is repeated, which attention does not notice
 
 
@@ -116,7 +116,7 @@ def _bank(work: Path, pictures: list[Picture] | None, autoencoder: Autoencoder, 
         for picture in (one for one in pictures if one.drawn):
             words, without = captions.styled(picture.style, picture.phrase, prompts[picture.name])
             plain = captions.plain(picture.phrase)
-            for white, count, said in ((False, VIEWS, words), (True, VIEWS // 2, plain)):
+            for white, count, said in ((False, VIEWS, words), (True, WHITE_VIEWS, plain)):
                 views = np.stack([view(picture, SIZE, random, white) for _ in range(count)])
                 latents.append(autoencoder.encode(torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255))
                 rows = [[texts.setdefault(text, len(texts)) for text in group] for group in (said, without)]
@@ -138,7 +138,13 @@ def _shares(uses: list[dict[str, Any]], focus: Sequence[str]) -> torch.Tensor:
 
 
 def _encode(texts: list[str], work: Path) -> torch.Tensor:
-    """[K, 77 * WINDOWS, 768] float16, as ComfyUI itself encodes the texts with the demo model's text encoder."""
+    """[K, 77 * WINDOWS, 768] float16, as ComfyUI itself encodes the texts with the demo model's text encoder.
+
+    Kept in texts.safetensors for the same texts: a bank of other views need not encode them anew.
+    """
+    kept, listed = work / "texts.safetensors", work / "texts.json"
+    if kept.is_file() and json.loads(listed.read_text(encoding="utf-8")) == texts:
+        return load_file(kept)["texts"]
     host = comfy_host.prepare()
     unet = make_unet(host.comfy)  # any weights: core wants a whole checkpoint
     import comfy.sd
@@ -158,12 +164,16 @@ def _encode(texts: list[str], work: Path) -> torch.Tensor:
         if WINDOWS % windows:
             raise SystemExit(f"error: {windows} windows of tokens, {WINDOWS} at most: {text}")
         encoded.append(tokens.repeat(1, WINDOWS // windows, 1))
+    listed.write_text(json.dumps(texts), encoding="utf-8")
+    save_file({"texts": torch.cat(encoded)}, kept)
     return torch.cat(encoded)
 
 
 def _train(work: Path, bank: Bank, arguments: argparse.Namespace) -> Training:
     torch.manual_seed(2)
-    training, snapshot = Training(make_unet(comfy_host.prepare().comfy)), work / "snapshot.safetensors"
+    unet, snapshot = make_unet(comfy_host.prepare().comfy), work / "snapshot.safetensors"
+    listen(unet, bank.texts)
+    training = Training(unet)
     if snapshot.is_file():
         training.load(snapshot)
         print(f"going on from step {training.step}")

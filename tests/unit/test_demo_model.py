@@ -21,7 +21,7 @@ def test_the_shipped_file_is_small() -> None:
 def test_rounding_is_small_and_names_are_cores(tmp_path: Path) -> None:
     """Within half a step of 15 a block, also where one block is a thousand times the next; zeros stay zeros."""
     random = np.random.default_rng(0)
-    weight = random.standard_normal((4, 32, 3, 3)).astype(np.float32) * np.array([1, 1e-3, 1, 0])[:, None, None, None]
+    weight = random.standard_normal((4, 64, 3, 3)).astype(np.float32) * np.array([1, 1e-3, 1, 0])[:, None, None, None]
     bias = random.standard_normal(4).astype(np.float32)
     shipped, whole = tmp_path / "small.safetensors", tmp_path / "whole.safetensors"
     checkpoint.ship(shipped, {"out.2.weight": weight, "out.2.bias": bias}, {"taesd_encoder.0.bias": bias}, {})
@@ -30,7 +30,7 @@ def test_rounding_is_small_and_names_are_cores(tmp_path: Path) -> None:
     found = load_file(checkpoint.assemble(shipped, whole))
     back = found["model.diffusion_model.out.2.weight"]
     assert back.dtype == np.float16
-    for row, wanted in zip(back.reshape(-1, 32), weight.reshape(-1, 32), strict=True):
+    for row, wanted in zip(back.reshape(-1, 64), weight.reshape(-1, 64), strict=True):
         assert np.abs(row - wanted).max() <= np.abs(wanted).max() / 29
     assert np.allclose(found["first_stage_model.taesd_encoder.0.bias"], bias, atol=2e-3)
     assert found["first_stage_model.vae_scale"] == np.float16(0.18215)
