@@ -1,0 +1,33 @@
+"""A person LoRA in diffusers: it loads every key without a warning, and draws what ComfyUI draws with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def result(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    pytest.importorskip("diffusers", reason="the development package diffusers is absent")
+    script, folder = Path(__file__).with_name("round_trip.py"), tmp_path_factory.mktemp("round_trip")
+    done = subprocess.run([sys.executable, script, root, folder], capture_output=True, text=True)
+    lines = [line.removeprefix("RESULT ") for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert lines, done.stderr[-3000:]
+    return json.loads(lines[0])
+
+
+def test_diffusers_loads_every_layer_without_a_warning(result: dict[str, Any]) -> None:
+    assert result["log"] == []
+    assert result["layers"] == result["keys"] == 68, "8 in each of 7 blocks, 4 in each of 3 layers of the text encoder"
+
+
+def test_diffusers_draws_what_comfyui_draws(result: dict[str, Any]) -> None:
+    assert result["untrained"] < 1e-5, "the same network"
+    assert result["change"] > 0.05, "the LoRA acts"
+    # core keeps a text encoder's patched weights in half precision
+    assert result["trained"] < 0.02 * result["change"]
