@@ -1,6 +1,6 @@
 """How fast and how sure faces are found: the embedded engine against insightface and dlib; whole Preprocess; accuracy.
 
-    python benchmarks/faces.py [--data ../shared/data] [--install-peers] [--rotation-every 1] [--counts 3 30]
+    python benchmarks/faces.py [--data ../shared/data] [--install-peers] [--only rotation] [--share 1/4] [--counts 3 30]
 
 The peers live in an environment of their own, `.host/peers` (120 MB; --install-peers makes it), never in the host's.
 A peer that is missing there is named. All detectors read the same pictures, decoded, in turns, in one process with one
@@ -24,12 +24,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT)]
 
 import comfy_host  # noqa: E402
+
+if TYPE_CHECKING:
+    from facechain.faces.base import Face
 
 PEERS = comfy_host.HOST / "peers"
 # insightface without its requirements: they would bring a second opencv; see install.py
@@ -40,6 +43,7 @@ PEER_PACKAGES = [
 ]
 SEVERAL = {"5.jpg": 2, "group.jpg": 6}  # every other picture shows one face
 MEN = ("people/man/", "templates/3", "templates/4")
+PARTS = ["detection", "attributes", "rotation", "preprocess"]
 
 
 def main() -> None:
@@ -47,10 +51,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--peers", type=Path, default=PEERS, help="virtual environment with the peers")
     parser.add_argument("--install-peers", action="store_true", help="make that environment first")
-    parser.add_argument("--rotation-every", type=int, default=1, help="use every n-th picture for the rotations")
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=PARTS, help="measure these parts alone")
+    parser.add_argument(
+        "--share", default="1/1", help="2/4: the second of four shares of the pictures for the rotations"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--counts", type=int, nargs="*", default=[3, 30], help="photos for the whole Preprocess")
-    parser.add_argument("--part", choices=["detection", "preprocess"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=["detection", "preprocess"], help=argparse.SUPPRESS)  # in its own process
     arguments = parser.parse_args()
     if arguments.part == "detection":
         return detection(arguments.data, arguments.rounds)
@@ -61,14 +68,18 @@ def main() -> None:
         install_peers(arguments.peers)
     peers = python_of(arguments.peers)
     again = [__file__, "--data", str(arguments.data), "--rounds", str(arguments.rounds)]
-    if not peers.exists():
+    if "detection" in arguments.only and not peers.exists():
         print("insightface, dlib: missing; run this with --install-peers to compare with them")
     python = str(peers) if peers.exists() else sys.executable
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([python, *again, "--part", "detection"], check=True, env=one_thread)
-    attributes(arguments.data)
-    rotation(arguments.data, arguments.rotation_every)
-    for count in arguments.counts:
+    if "detection" in arguments.only:
+        subprocess.run([python, *again, "--part", "detection"], check=True, env=one_thread)
+    if "attributes" in arguments.only:
+        attributes(arguments.data)
+    if "rotation" in arguments.only:
+        number, shares = map(int, arguments.share.split("/"))
+        rotation(files_of(arguments.data)[number - 1 :: shares])
+    for count in arguments.counts if "preprocess" in arguments.only else []:
         subprocess.run([sys.executable, *again, "--part", "preprocess", "--counts", str(count)], check=True)
 
 
@@ -207,17 +218,20 @@ def attributes(data: Path) -> None:
         print(f"age: astronaut (at most 43 years): {age:.1f}")
 
 
-def rotation(data: Path, every: int) -> None:
-    """All pictures, turned in steps of 15 degrees: found, and the right way up."""
+def rotation(files: list[Path]) -> None:
+    """These pictures, turned in steps of 15 degrees: found, and the right way up."""
     import numpy as np
     from PIL import Image
 
     from facechain.faces import engine
     from facechain.faces.orientation import analyze_any_orientation
 
+    def lean(faces: list[Face]) -> float:
+        return float(np.degrees(np.angle(sum(np.exp(1j * np.radians(face.roll)) for face in faces))))
+
     eng, runs, wrong = engine(), 0, []
     started = time.process_time()
-    for path in files_of(data)[::every]:
+    for path in files:
         picture = Image.open(path).convert("RGB")
         still = eng.analyze([np.asarray(picture)], embed=False)[0]
         fill = tuple(int(v) for v in np.asarray(picture).reshape(-1, 3).mean(0))
@@ -226,7 +240,7 @@ def rotation(data: Path, every: int) -> None:
             turns, faces = analyze_any_orientation(eng, np.asarray(turned), embed=False)
             error = 180.0
             if faces:
-                error = abs((faces[0].roll + 90 * turns - angle - still[0].roll + 180) % 360 - 180)
+                error = abs((lean(faces) + 90 * turns - angle - lean(still) + 180) % 360 - 180)
             runs += 1
             if len(faces) != len(still) or error > 20:
                 wrong.append(f"{path.name} at {angle}: {len(faces)} faces, {error:.0f} degrees off")

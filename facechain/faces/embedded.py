@@ -27,6 +27,7 @@ _SAME_FACE = 0.6  # part of the smaller mesh's box that lies in the other's, abo
 _MIN_SCORE = 0.65  # of detector and mesh together; real faces of the test pictures: 0.77 and more
 _LARGE = 1 / 8  # of the longest side: a lone face as wide as this is what the picture is about
 _SMALL = 1 / 16  # of what the detector sees at once: narrower faces (12 of its pixels) are missed now and then
+_CORNERS, _OVERLAP = 1.42, 1.2  # a turned view is this much larger to hold a picture's corners, to leave no gaps
 _WORKING_SIDE = 2560  # the detector reads larger pictures made smaller; a face of 1/32 of the side still has 80 pixels
 
 
@@ -68,33 +69,45 @@ def find_faces(image: np.ndarray) -> list[Face]:
     One large face in the whole picture ends the search. Otherwise the picture is looked at
     from afar, where it showed no face, and then in parts, as long as that can show more.
     """
+    return look_closer(image, glance(image))
+
+
+def glance(image: np.ndarray, roll: float = 0.0) -> list[Face]:
+    """The faces that uint8 RGB [H, W, 3] shows as a whole, largest first: the first step of find_faces.
+
+    roll: degrees by which the faces are turned clockwise, about; the detector hardly sees one that is turned by 45,
+    so it is shown the picture turned back. Coordinates are the picture's all the same.
+    """
+    image = checked_picture(image)
+    small, scale = _reduced(image)
+    view = whole(small.shape[1], small.shape[0])
+    if roll:
+        faces = _look(image, small, scale, [_turned(view, roll, reach) for reach in (1.0, _CORNERS)], [])
+    else:
+        far = replace(view, size=2 * view.size)
+        faces = _look(image, small, scale, [view], []) or _look(image, small, scale, [far], [])
+    return sorted(faces, key=lambda face: -face.area)
+
+
+def look_closer(image: np.ndarray, faces: list[Face], roll: float = 0.0) -> list[Face]:
+    """The faces of a glance and those that the picture's parts show besides: the second step of find_faces."""
     image = checked_picture(image)
     small, scale = _reduced(image)
     height, width = small.shape[:2]
     longest = max(width, height)
-    faces = _look(image, small, scale, [whole(width, height)], [])
-    if not faces:
-        faces = _look(image, small, scale, [whole(width, height, zoom=0.5)], faces)
     if len(faces) == 1 and faces[0].width > longest * scale * _LARGE:
         return faces
     for parts in (2, 4):
-        faces = _look(image, small, scale, tiles(width, height, parts), faces)
+        views = tiles(width, height, parts)
+        views = [_turned(view, roll, _OVERLAP) for view in views] if roll else views
+        faces = _look(image, small, scale, views, faces)
         if faces and min(face.width for face in faces) > longest * scale / parts * _SMALL:
             break
     return sorted(faces, key=lambda face: -face.area)
 
 
-def find_faces_rolled(image: np.ndarray, roll: float) -> list[Face]:
-    """The faces of uint8 RGB [H, W, 3] that are turned clockwise by about `roll` degrees, largest first.
-
-    Coordinates are the picture's. The detector hardly sees a face that is turned by 45 degrees; here it sees
-    the whole picture turned back, but not its parts.
-    """
-    image = checked_picture(image)
-    small, scale = _reduced(image)
-    view = whole(small.shape[1], small.shape[0])
-    views = [replace(view, angle=math.radians(roll), size=view.size * reach) for reach in (1.0, 1.42)]
-    return sorted(_look(image, small, scale, views, []), key=lambda face: -face.area)
+def _turned(view: Region, roll: float, reach: float) -> Region:
+    return replace(view, angle=math.radians(roll), size=view.size * reach)
 
 
 def _look(image: np.ndarray, small: np.ndarray, scale: int, views: list[Region], known: list[Face]) -> list[Face]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from .base import Face, FaceEngine
 from .boxes import overlap
 from .detector import detect
-from .embedded import EmbeddedEngine, find_faces, find_faces_rolled
+from .embedded import EmbeddedEngine, glance, look_closer
 from .mesh import region_of
 
 # Faces read upside down score up to 0.93, upright ones up to 0.98: at or above this a face is the right way up.
 _SURE = 0.95
 # The face's score times the detector's on it, turned level by its own mesh: 0.70 and more where the mesh has it the
-# right way up, 0.61 and less where it took a beard for hair. A mesh half a right angle off reaches 0.72, so one that
-# claims a roll between two quarter turns is compared with the other turns first.
-_SURE_WHEN_LEVEL, _UNSURE_WHEN_LEVEL = 0.70, 0.65
-_NEAR_A_TURN = 30  # degrees
+# right way up, 0.61 and less where it took a beard for hair. It only says how long to search: the best view wins.
+_UNSURE_WHEN_LEVEL = 0.65
 _VIEW = 2.5  # what the detector sees of it, in lengths of the mesh
 _SAME = 0.2  # overlap of that detection with the mesh's box
 _COUNTED = 3  # faces of a photo that have a say, largest first
 _UPRIGHT = 45  # degrees of roll at most
+_STEEP = 10  # degrees of roll from which the detector loses some of the faces
 
 
 def analyze_any_orientation(
@@ -45,30 +47,62 @@ def analyze_any_orientation(
 
 
 def _upright(image: np.ndarray) -> tuple[int, list[Face]]:
-    faces = find_faces(image)
-    if faces and faces[0].score >= _SURE and abs(faces[0].roll) <= _UPRIGHT:
-        return 0, faces
-    best, turns = _merit(image, faces), 0
-    if best < _SURE_WHEN_LEVEL or abs((faces[0].roll + 45) % 90 - 45) > _NEAR_A_TURN:
-        for other in (1, 2, 3):
-            turned = np.rot90(image, other)
-            found = find_faces(turned)
-            merit = _merit(turned, found)
-            if merit > best:
-                best, turns, faces = merit, other, found
-    if best < _UNSURE_WHEN_LEVEL:
-        for roll in (45, 135, 225, 315):
-            found = find_faces_rolled(image, roll)
-            merit = _merit(image, found)
-            if merit > best:
-                best, turns, faces = merit, 0, found
-    more = round(faces[0].roll / 90) % 4 if faces else 0
-    if more:
-        further = (turns + more) % 4
-        turned = np.rot90(image, further)
-        again = find_faces(turned) or find_faces_rolled(turned, faces[0].roll - 90 * round(faces[0].roll / 90))
-        turns, faces = (further, again) if again else (turns, faces)
-    return (turns, faces) if faces else (0, [])
+    """As analyze_any_orientation, without embedding and attributes."""
+    first = glance(image)
+    if _surely_upright(first):
+        return 0, look_closer(image, first)
+    views = [_view(image, 0, first), *(_view(image, turn, glance(np.rot90(image, turn))) for turn in (1, 2, 3))]
+    if _best(views).merit < _UNSURE_WHEN_LEVEL:
+        views += [_view(image, 0, glance(image, roll)) for roll in (45, 135, 225, 315)]
+    if _best(views).merit < _UNSURE_WHEN_LEVEL:
+        for turn in range(4):
+            turned = np.rot90(image, turn)
+            views.append(_view(image, turn, look_closer(turned, views[turn].faces)))
+            if turn == 0 and _surely_upright(views[-1].faces):
+                break
+    return _levelled(image, _best(views))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """Faces as found in np.rot90(image, turns), and how surely they were read the right way up."""
+
+    turns: int
+    faces: list[Face]
+    merit: float
+
+
+def _view(image: np.ndarray, turns: int, faces: list[Face]) -> _View:
+    return _View(turns, faces, _merit(np.rot90(image, turns), faces))
+
+
+def _best(views: Sequence[_View]) -> _View:
+    return max(views, key=lambda view: view.merit)
+
+
+def _surely_upright(faces: Sequence[Face]) -> bool:
+    return bool(faces) and faces[0].score >= _SURE and abs(faces[0].roll) <= _UPRIGHT
+
+
+def _levelled(image: np.ndarray, view: _View) -> tuple[int, list[Face]]:
+    """The quarter turns that bring the view's faces nearest to upright, and all faces in the photo so turned."""
+    if not view.faces:
+        return 0, []
+    roll = _roll(view.faces)
+    more = round(roll / 90)
+    turns, rest = (view.turns + more) % 4, roll - 90 * more
+    turned = np.rot90(image, turns)
+    best = _view(image, turns, glance(turned))
+    if abs(rest) > _STEEP:  # people lean to both sides of the photo's own roll: look at its parts in both ways
+        best = _best([_view(image, turns, glance(turned, rest)), best])
+        best = _view(image, turns, look_closer(turned, best.faces, rest))
+    return turns, look_closer(turned, best.faces)
+
+
+def _roll(faces: Sequence[Face]) -> float:
+    """Degrees by which the photo is turned clockwise: the mean of its faces' rolls, larger ones first."""
+    lean = sum(face.area * np.exp(1j * np.radians(face.roll)) for face in faces)
+    return float(np.degrees(np.angle(lean)))
 
 
 def _merit(image: np.ndarray, faces: list[Face]) -> float:

@@ -12,6 +12,8 @@ from .tags import Tag
 # the third, mature above the fifth.
 CHILD_BELOW = 10
 MATURE_FROM = 40
+# A child only where this share of the photos says so: the network reads young women up to ten years too low.
+_AGREED = 0.75
 _CHINESE = {
     "a boy, children": "男孩，儿童",
     "a girl, children": "女孩，儿童",
@@ -22,11 +24,17 @@ _CHINESE = {
 }
 
 
+def age_class(age: float) -> str:
+    """What FaceChain's phrases tell apart: "child", "adult", "mature adult"."""
+    return "child" if age < CHILD_BELOW else "mature adult" if age >= MATURE_FROM else "adult"
+
+
 def phrase_of(gender: Gender, age: float) -> str:
     """FaceChain's words: "a boy, children", "a handsome man", "a mature woman"."""
-    if age < CHILD_BELOW:
+    kind = age_class(age)
+    if kind == "child":
         return "a boy, children" if gender == "man" else "a girl, children"
-    if age >= MATURE_FROM:
+    if kind == "mature adult":
         return f"a mature {gender}"
     return "a handsome man" if gender == "man" else "a beautiful woman"
 
@@ -77,13 +85,22 @@ def _voted_gender(faces: Sequence[Face], weights: Sequence[float]) -> Gender:
 
 
 def _middle_age(faces: Sequence[Face], weights: Sequence[float]) -> float:
-    """Weighted median: one photo with a child's filter or a beard's shadow does not move it far."""
+    """Weighted median: one photo with a child's filter or a beard's shadow does not move it far.
+
+    Where it says child and too many photos do not, it is what those say.
+    """
     known = sorted((f.age, w) for f, w in zip(faces, weights, strict=True) if f.age is not None)
     if not known:
         return 30.0
-    half, passed = sum(w for _, w in known) / 2, 0.0
-    for age, weight in known:
+    middle, upper = (_quantile(known, share) for share in (0.5, _AGREED))
+    return upper if middle < CHILD_BELOW <= upper else middle
+
+
+def _quantile(known: Sequence[tuple[float, float]], share: float) -> float:
+    """The first of these (value, weight), in order, at which the weights' share is reached."""
+    goal, passed = share * sum(weight for _, weight in known), 0.0
+    for value, weight in known:
         passed += weight
-        if passed >= half:
-            return age
+        if passed >= goal:
+            return value
     return known[-1][0]

@@ -18,7 +18,7 @@ from ..names import checked_name
 from ..person import Attributes, Person, load_person, quantise, save_person
 from .align import Alignment, align
 from .background import Background, with_background
-from .captions import caption_of, describe, phrase_zh_of, wanted_tags
+from .captions import age_class, caption_of, describe, phrase_zh_of, wanted_tags
 from .folder import MAX_PHOTOS
 from .headmask import head_mask
 from .judge import Judged, judge
@@ -80,6 +80,7 @@ class Intake:
     crops: for each accepted photo its place in verdicts, the crop as cut, and its mask, for the report.
     seen: what each photo showed. mask_notes: what SAM did to the masks of accepted photos, by place in verdicts.
     tags: found in more than half of the accepted photos, whatever the user wrote.
+    age_guessed: the age was read from the photos, not given.
     """
 
     person: Person
@@ -89,6 +90,7 @@ class Intake:
     seen: list[Seen] = field(repr=False)
     mask_notes: dict[int, str] = field(default_factory=dict)
     tags: list[Tag] = field(default_factory=list)
+    age_guessed: bool = False
 
     def as_json(self) -> str:
         """The verdicts and what was made of the person, for API clients."""
@@ -99,6 +101,8 @@ class Intake:
             "caption": self.person.caption,
             "gender": attributes.gender,
             "age": attributes.age,
+            "age_class": age_class(attributes.age),
+            "age_guessed": self.age_guessed,
             "phrase": attributes.phrase,
             "phrase_zh": phrase_zh_of(attributes),
             "tags": list(attributes.tags),
@@ -154,7 +158,8 @@ def take_in(
     tags = _tags(list(crops.values()), kept, attributes.gender)
     attributes = replace(attributes, tags=wanted_tags(options.tags, tags))
     person = _person(name, kept, images, masks, engine.embedder, attributes, options.caption)
-    return Intake(person, [j.verdict for j in judged], engine.info(), crops, seen, notes, tags)
+    verdicts = [j.verdict for j in judged]
+    return Intake(person, verdicts, engine.info(), crops, seen, notes, tags, age_guessed=options.age is None)
 
 
 def save_new(person: Person, path: Path) -> Person:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..sheets import BAD, FAIR, GOOD
-from .captions import phrase_zh_of
+from .captions import age_class, phrase_zh_of
 from .intake import Intake
 from .look import Seen
 from .tags import CHINESE
@@ -22,6 +22,7 @@ _PICTURE = 192
 _LINE = 20
 _GAP = 16
 _LONGEST = 6000  # pixels; longer sheets of many photos are drawn smaller
+_GROWN = 18  # years read from the photos below which the report asks whether it is a child
 _BADGES = {"accepted": ("ACCEPTED", GOOD), "rejected": ("REJECTED", BAD), "spare": ("NOT NEEDED", FAIR)}
 _LABELS = {
     "sharpness": "Sharp",
@@ -60,8 +61,8 @@ def report_sheet(intake: Intake) -> np.ndarray:
 def _draw_head(sheet: Image.Image, intake: Intake) -> None:
     person, pen = intake.person, ImageDraw.Draw(sheet)
     _write(pen, (_GAP, 18), person.name, 28, _INK, sheet.width // 2)
-    age = f"about {person.attributes.age:.0f} years"
-    text = f"{person.count} of {len(intake.verdicts)} photos accepted   |   {person.attributes.gender}, {age}   |   {person.caption}"
+    who = f"{person.attributes.gender}, {age_class(person.attributes.age)}"
+    text = f"{person.count} of {len(intake.verdicts)} photos accepted   |   {who}   |   {person.caption}"
     _write(pen, (_GAP, 57), text, 16, _FAINT, sheet.width - 2 * _GAP)
     for line, (words, colour) in enumerate(_about(intake, sheet.width)):
         _write(pen, (_GAP, 80 + _LINE * line), words, 14, colour, sheet.width - 2 * _GAP)
@@ -73,10 +74,21 @@ def _about(intake: Intake, width: int) -> list[tuple[str, tuple[int, int, int]]]
     words = ", ".join([attributes.phrase, *attributes.tags])
     chinese = "，".join([phrase_zh_of(attributes), *(CHINESE.get(tag, tag) for tag in attributes.tags)])
     said = [(f"In the prompt: {words}" + (f"   ({chinese})" if _wide_font(14) is not _font(14) else ""), _FAINT)]
+    said += [(doubt, _INK) for doubt in age_doubts(intake)]
     said += [(f"Faces: {engine.engine} ({engine.embedder}) on {engine.provider}", _FAINT)]
     said += [(f"Licence: {engine.licence}", _INK)] if engine.licence else []
     said += [(f"Warning: {engine.warning}", BAD)] if engine.warning else []
     return [(line, colour) for text, colour in said for line in _wrapped(text, 14, width - 2 * _GAP, max_lines=8)]
+
+
+def age_doubts(intake: Intake) -> list[str]:
+    """What the user should look at where the age was read from the photos; young women are read too low."""
+    age = intake.person.attributes.age
+    if not intake.age_guessed or age >= _GROWN:
+        return []
+    kind = age_class(age)
+    other = "an adult" if kind == "child" else "a child"
+    return [f"Taken for {'a child' if kind == 'child' else 'an adult'} by the photos: if this is {other}, set 'age'"]
 
 
 def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:

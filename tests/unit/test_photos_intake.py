@@ -20,7 +20,7 @@ from facechain.person import Person, load_person
 from facechain.photos.align import CENTER, FACE_SHARE, align
 from facechain.photos.intake import Intake, IntakeOptions, options_of, save_new, take_in
 from facechain.photos.look import Photos, exposure
-from facechain.photos.sheet import report_sheet
+from facechain.photos.sheet import age_doubts, report_sheet
 
 
 def load(path: Path) -> np.ndarray:
@@ -105,6 +105,17 @@ def test_the_report_tells_all_photos(man: Intake) -> None:
     greens = (np.abs(sheet.astype(int) - (0, 158, 115)).max(-1) < 8).sum()
     reds = (np.abs(sheet.astype(int) - (213, 94, 0)).max(-1) < 8).sum()
     assert greens > 3 * 1000 and reds > 1000
+
+
+@pytest.mark.parametrize(
+    ("age", "guessed", "words"),
+    [(8.0, True, "an adult, set 'age'"), (14.0, True, "a child, set 'age'"), (14.0, False, ""), (30.0, True, "")],
+)
+def test_the_report_asks_where_the_age_is_in_doubt(man: Intake, age: float, guessed: bool, words: str) -> None:
+    attributes = replace(man.person.attributes, age=age)
+    asked = age_doubts(replace(man, person=replace(man.person, attributes=attributes), age_guessed=guessed))
+    assert len(asked) == bool(words) and all(words in line for line in asked)
+    assert man.age_guessed and json.loads(man.as_json())["age_class"] == "adult"
 
 
 def test_the_same_photos_give_the_same_hash(astronaut: np.ndarray) -> None:

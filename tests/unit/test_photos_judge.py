@@ -246,6 +246,14 @@ def test_all_photos_vote_on_age_and_gender() -> None:
     assert describe(faces, [1, 1, 1], "man", 5.0).phrase == "a boy, children"
 
 
+def test_a_child_needs_three_quarters_of_the_photos() -> None:
+    young, older = face(age=8.0), face(age=14.0)
+    assert describe([young, young, young, older], [1, 1, 1, 1]).phrase == "a girl, children"
+    assert describe([young, young, older], [1, 1, 1]).age == 14.0
+    assert describe([young, older, older], [1, 1, 1]).phrase == "a beautiful woman"
+    assert describe([young, young, older], [1, 1, 0.1]).phrase == "a girl, children"  # a bad photo hardly counts
+
+
 def test_captions_begin_with_the_trigger() -> None:
     about = describe([face()], [1.0])
     assert caption_of(about) == "<fcsks>, a beautiful woman"
