@@ -23,17 +23,22 @@ class LatentBank:
     """latents: [K, C, ...] float32 on the CPU, as the VAE gives them; one each crop.
 
     heads: [K, h, w] float32 0..1, which part of each latent pixel is head, or None.
+    photos: [K] int64, which picture each crop shows, or None.
     """
 
     latents: torch.Tensor
     heads: torch.Tensor | None = None
+    photos: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
-        """A random batch of that size: every crop as likely as the others."""
+    def batch(self, size: int, generator: torch.Generator, photo: int | None = None) -> Batch:
+        """A random batch of that size: every crop as likely as the others. photo: of that picture's crops alone."""
         chosen = torch.randint(len(self.latents), (size,), generator=generator)
+        if photo is not None and self.photos is not None:
+            own = (self.photos == photo).nonzero()[:, 0]
+            chosen = own[chosen % len(own)]  # each picture has as many crops as the others
         return Batch(self.latents[chosen], None if self.heads is None else self.heads[chosen])
 
 
@@ -95,7 +100,7 @@ def encode_bank(
     shown = [cut(masks[..., None], crop, resolution)[..., 0] for crop in crops] if config.head_focus else []
     size = (int(latents.shape[-2]), int(latents.shape[-1]))
     heads = torch.nn.functional.adaptive_avg_pool2d(torch.stack(shown), size) if shown else None
-    return LatentBank(latents, heads)
+    return LatentBank(latents, heads, torch.tensor([crop.photo for crop in crops]))
 
 
 def encode_pictures(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,11 +29,15 @@ class NotANumberError(TrainingError):
 
 @dataclass(frozen=True, eq=False)
 class Captions:
-    """Conditions of the caption, of no caption, and of the class pictures, made anew where a text encoder learns."""
+    """Conditions of the caption, of no caption, and of the class pictures, made anew where a text encoder learns.
+
+    each: of each picture's own caption, where they have any; a batch is then of one picture.
+    """
 
     person: Callable[[], Conditions]
     empty: Callable[[], Conditions] | None = None
     others: Callable[[], Conditions] | None = None
+    each: Sequence[Callable[[], Conditions]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +144,16 @@ def _gradients(
 ) -> float:
     """Add the gradients of one step's batches; returns their mean loss (on the person's own pictures)."""
 
-    def loss_on(pictures: LatentBank, conditions: Callable[[], Conditions]) -> torch.Tensor:
-        batch = pictures.batch(config.batch_size, generator)
+    def loss_on(pictures: LatentBank, conditions: Callable[[], Conditions], photo: int | None = None) -> torch.Tensor:
+        batch = pictures.batch(config.batch_size, generator, photo)
         return diffusion_loss(trainee.model, conditions(), batch, config, generator, trainee.device, trainee.options)
 
     captions, total = trainee.captions, 0.0
     for _ in range(config.accumulation):
         dropped = captions.empty is not None and float(torch.rand((), generator=generator)) < config.caption_dropout
-        loss = loss_on(bank, captions.empty if dropped and captions.empty else captions.person)
+        photo = int(torch.randint(len(captions.each), (), generator=generator)) if captions.each else None
+        own = captions.person if photo is None else captions.each[photo]
+        loss = loss_on(bank, captions.empty if dropped and captions.empty else own, photo)
         (loss / config.accumulation).backward()
         total += float(loss.detach()) / config.accumulation
         if others is not None and captions.others is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,10 +99,15 @@ def metadata(person: Person, base: Base, config: TrainConfig, key: str, report: 
         "ss_output_name": checked_name(person.name, "person name"),
         "ss_sd_model_name": base.family,
         "ss_sd_model_hash": base.model,
-        "ss_tag_frequency": json.dumps({FOLDER: {person.caption: person.count}}, ensure_ascii=False),
+        "ss_tag_frequency": json.dumps({FOLDER: _captions(person)}, ensure_ascii=False),
         "modelspec.title": person.name,
         "modelspec.trigger_phrase": f"{person.trigger}, {person.attributes.phrase}",
     }
+
+
+def _captions(person: Person) -> dict[str, int]:
+    """How often each caption was given."""
+    return dict(Counter(person.captions or [person.caption] * person.count))
 
 
 def check_room(folder: Path, adapters: Sequence[Adapter]) -> None:

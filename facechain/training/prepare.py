@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,23 @@ from .loss import Conditions, diffusion_loss
 from .memory import computed_again, kept_bytes
 from .network import Adapter, add_adapters, blocks_of, checkpoint_blocks, trainable_view, watch_layers
 from .optimizers import Group
-from .validation import NEGATIVE, PROMPTS, Text
+from .validation import NEGATIVE, PROMPTS, Text, portrait_shape
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """adapters: of the model, then of the text encoder. names: of their layers, as the LoRA file has them."""
+    """adapters: of the model, then of the text encoder. names: of their layers, as the LoRA file has them.
+
+    prompts, portrait: of the validation portraits, and the shape [C, ...] of their latents.
+    """
 
     trainee: Trainee
     adapters: list[Adapter]
     names: dict[str, str]
     prompts: Text
+    portrait: tuple[int, ...]
 
 
 def dtype_of(config: TrainConfig, host: Host) -> torch.dtype:
@@ -40,17 +44,23 @@ def dtype_of(config: TrainConfig, host: Host) -> torch.dtype:
 
 def encode_texts(person: Person, config: TrainConfig, host: Host, with_others: bool) -> dict[str, Any]:
     """Every text of the training, encoded by the text encoder as it is. with_others: there are class pictures."""
-    wanted = [person.caption, NEGATIVE, *_prompts(person)]
+    wanted = [person.caption, NEGATIVE, *_prompts(person), *person.captions]
     wanted += [""] if config.caption_dropout else []
     wanted += [person.attributes.phrase] if with_others else []
     return {text: host.encode_text(text) for text in wanted}
 
 
 def prepare(
-    person: Person, config: TrainConfig, host: Host, texts: dict[str, Any], bank: LatentBank, with_others: bool
+    person: Person,
+    config: TrainConfig,
+    host: Host,
+    loaded: Any,
+    texts: dict[str, Any],
+    bank: LatentBank,
+    with_others: bool,
 ) -> Prepared:
-    """Load the model, put adapters into a view of it, and keep or compute again the activations, as memory allows."""
-    model = trainable_view(host.load_model(), dtype_of(config, host))
+    """Put adapters into a view of the loaded model, and keep or compute again the activations, as memory allows."""
+    model = trainable_view(loaded, dtype_of(config, host))
     adapters = add_adapters(model.diffusion_model, config, host.layer_names, host.device)
     names = dict(host.layer_names)
     groups, networks = [Group(_halves(adapters), config.learning_rate)], [model.diffusion_model]
@@ -63,21 +73,22 @@ def prepare(
     for network in networks:
         watch_layers(network, host.check_cancel)
 
-    def conditions(text: str, count: int) -> Callable[[], Conditions]:
-        shape = bank.latents[:1].expand(count, *bank.latents.shape[1:])
-        return _conditions(host, model, text, texts, encoder, shape)
+    def conditions(text: str, count: int, latent: Sequence[int] = bank.latents.shape[1:]) -> Callable[[], Conditions]:
+        return _conditions(host, model, text, texts, encoder, torch.zeros(count, *latent))
 
     batch = config.batch_size
     captions = Captions(
         conditions(person.caption, batch),
         conditions("", batch) if config.caption_dropout else None,
         conditions(person.attributes.phrase, batch) if with_others else None,
+        [conditions(caption, batch) for caption in person.captions],
     )
     trainee = Trainee(model, groups, captions, host.device, host.options())
     blocks = [block for network in networks for block in blocks_of(network)]
     checkpoint_blocks(_not_kept(blocks, networks, trainee, config, host, bank))
-    prompts = Text([conditions(prompt, 1) for prompt in _prompts(person)], conditions(NEGATIVE, 1))
-    return Prepared(trainee, adapters, names, prompts)
+    portrait = portrait_shape(bank.latents.shape[1:], config.resolution_for(person.size))
+    drawn = [conditions(prompt, 1, portrait) for prompt in _prompts(person)]
+    return Prepared(trainee, adapters, names, Text(drawn, conditions(NEGATIVE, 1, portrait)), portrait)
 
 
 def usable(conditions: Conditions) -> Conditions:

@@ -59,6 +59,14 @@ def report_of(
     }
 
 
+def time_split(seconds: Mapping[str, float]) -> str:
+    """Where the time of a training went: "trained in 600.0 s: steps 88 %, validation 12 %"."""
+    whole = sum(seconds.values())
+    parts = sorted(seconds.items(), key=lambda part: part[1], reverse=True)
+    told = [f"{phase} {round(100 * part / whole)} %" for phase, part in parts if part >= 0.005 * whole]
+    return f"trained in {whole:.1f} s: {', '.join(told)}"
+
+
 def recent_loss(losses: Sequence[float]) -> float:
     """The running mean of the losses at their end."""
     return smoothed(list(losses))[-1]

@@ -116,7 +116,9 @@ class _Training:
             report.write_samples(self.path, validation.portraits)
             self._unfinished.forget()
             self._clock.lap("save")
-            return told | {"seconds": self._clock.laps}
+            told |= {"seconds": self._clock.laps}
+            log.info("FaceChain: %s", report.time_split(told["seconds"]))
+            return told
         except torch.cuda.OutOfMemoryError as error:
             error.args = (f"{error}\n{self._advice}",)  # the same exception, which hosts know how to treat
             raise
@@ -144,8 +146,10 @@ class _Training:
         clock.lap("latents")
         texts = encode_texts(person, config, host, others is not None)
         clock.lap("caption")
-        prepared = prepare(person, config, host, texts, bank, others is not None)
-        validation = self._validation(prepared, tuple(bank.latents.shape[1:]))
+        loaded = host.load_model()
+        clock.lap("load")
+        prepared = prepare(person, config, host, loaded, texts, bank, others is not None)
+        validation = self._validation(prepared)
         lora_file.check_room(self.path.parent, prepared.adapters)
         average = Average(prepared.trainee.parameters, config.ema) if config.ema else None
         unfinished = Unfinished(host.unfinished_folder(), self.key, prepared.adapters, validation, average)
@@ -179,7 +183,7 @@ class _Training:
         clock.split("steps", "validation", run.seconds)
         return prepared, validation, run
 
-    def _validation(self, prepared: Prepared, shape: tuple[int, ...]) -> Validation:
+    def _validation(self, prepared: Prepared) -> Validation:
         person, config, host = self.person, self.config, self.host
         judge, excuse = judge_for(person, config, len(PROMPTS), host.face_engine)
         return Validation(
@@ -188,7 +192,7 @@ class _Training:
             prepared.adapters,
             config,
             prepared.prompts,
-            shape,
+            prepared.portrait,
             judge,
             excuse,
             config.compares(person.count),

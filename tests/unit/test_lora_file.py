@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from facechain.training import lora_file
 from facechain.training.config import TrainConfig
 from facechain.training.lora_file import Base
 from facechain.training.network import Adapter
+from facechain.training.report import time_split
 from facechain.training.trainer import train_person
 
 CONFIG = TrainConfig(steps=12, resolution=64, rank=2, learning_rate=1e-2)
@@ -145,7 +147,8 @@ def test_out_of_memory_passes_through_with_advice(tmp_path: Path, settings: dict
 def test_the_report_tells_losses_times_and_settings(tmp_path: Path) -> None:
     report = train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore).summary
     assert report["steps"] == 12 and report["photos"] == 2 and report["resolution"] == 64
-    assert set(report["seconds"]) == {*("latents", "caption", "preparation", "steps", "validation", "choice", "save")}
+    phases = ("latents", "caption", "load", "preparation", "steps", "validation", "choice", "save")
+    assert set(report["seconds"]) == set(phases)
     assert json.loads(json.dumps(report))["settings"]["rank"] == 2
 
 
@@ -161,3 +164,12 @@ def test_names_of_people_stay_inside_the_folder(tmp_path: Path) -> None:
     with pytest.raises(UnusableNameError):
         train_person(make_person("../evil"), CONFIG, TinyHost(tmp_path), ignore)
     assert lora_file.lora_name(make_person("小明"), "a" * 64) == "facechain/小明-aaaaaaaaaaaa.safetensors"
+
+
+def test_where_the_time_went_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    train_person(make_person(), CONFIG, TinyHost(tmp_path), ignore)
+    assert re.search(r"trained in \d+\.\d s: .*steps \d+ %", caplog.text)
+    assert time_split({"load": 1, "steps": 88, "validation": 10.9, "save": 0.1}) == (
+        "trained in 100.0 s: steps 88 %, validation 11 %, load 1 %"
+    )

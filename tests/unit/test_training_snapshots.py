@@ -17,6 +17,7 @@ from facechain.training.judge import NO_FACE, PENALTY, Judge, Verdict, chosen, e
 from facechain.training.loop import snapshot_steps
 from facechain.training.network import Adapter
 from facechain.training.snapshots import Snapshot, mean, mean_product, restore, take
+from facechain.training.validation import portrait_shape, portrait_size
 
 SIDE = 128
 WHITE, BLUE, GREEN = (1.0, 1.0, 1.0), (0.1, 0.1, 0.6), (0.1, 0.6, 0.1)
@@ -251,3 +252,10 @@ def test_snapshots_without_a_face_are_never_chosen_unless_there_is_no_other() ->
     assert chosen(verdicts(None, 5, None), "mean of best")[0] == [1]
     best, reason = chosen(verdicts(None, None, None), "best")
     assert best == [2] and "no portrait of any snapshot shows a face" in reason
+
+
+def test_portraits_of_large_pictures_are_smaller_than_these() -> None:
+    sizes = {64: 64, 192: 192, 384: 384, 448: 384, 512: 384, 768: 576, 1024: 768}
+    assert {size: portrait_size(size) for size in sizes} == sizes
+    assert portrait_shape((4, 64, 64), 512) == (4, 48, 48)
+    assert portrait_shape((16, 1, 128, 128), 1024) == (16, 1, 96, 96), "of a VAE for videos"
