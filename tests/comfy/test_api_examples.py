@@ -39,8 +39,8 @@ class Example:
     place: Path | None = None  # where the file must lie for its imports to be found
 
 
-def blocks(root: Path) -> dict[str, str]:
-    text = (root / "docs" / "api.md").read_text(encoding="utf-8")
+def blocks(root: Path, page: str = "api.md") -> dict[str, str]:
+    text = (root / "docs" / page).read_text(encoding="utf-8")
     return dict(re.findall(r"^```\w+ ([\w-]+)\n(.*?)^```", text, re.S | re.M))
 
 
@@ -105,6 +105,7 @@ def test_every_example_of_the_page_is_run(root: Path) -> None:
     assert set(blocks(root)) == set(EXAMPLES)
     text = (root / "docs" / "api.md").read_text(encoding="utf-8")
     assert text.count("\n```\n") == len(EXAMPLES)
+    assert blocks(root, "api_zh.md") == blocks(root)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

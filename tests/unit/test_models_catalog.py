@@ -50,6 +50,18 @@ def test_each_group_is_there_and_each_file_tells_what_it_is(fetched: list[ModelF
         assert file.needed_by or file.group == "swap"
 
 
+@pytest.mark.parametrize("name", ["README.md", "README_zh.md"])
+def test_both_readmes_list_every_group(root: Path, fetched: list[ModelFile], name: str) -> None:
+    """And their sizes, as far as they are known."""
+    rows = [line for line in (root / name).read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    for group in GROUPS:
+        assert sum(f"`{group}`" in row.split(" | ")[0] for row in rows) == 1, group
+    for group in ("fast", "upscale", "swap", "sam", "insightface", "antelopev2"):
+        megabytes = sum(file.size or file.about_mb * 1e6 for file in fetched if file.group == group) / 1e6
+        (row,) = [row for row in rows if f"`{group}`" in row.split(" | ")[0]]
+        assert f"{megabytes:.0f} MB" in row, (group, megabytes)
+
+
 def test_what_is_not_known_is_left_open_and_not_invented(fetched: list[ModelFile]) -> None:
     """A hash that stands for two files, or a length without one, would be a sign of guessing."""
     by_hash: dict[str, set[int]] = {}
