@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ..facechain.errors import FaceChainError
 from . import _host
 
 ROUTE = "/facechain/check"
@@ -55,7 +56,10 @@ def add_route() -> None:
 
     @server.routes.get(ROUTE)
     async def answer(request: web.Request) -> web.Response:
-        report = await asyncio.get_running_loop().run_in_executor(None, check)  # reads folders; the server goes on
+        try:
+            report = await asyncio.to_thread(check)  # reads folders; the server goes on
+        except FaceChainError as error:
+            return web.json_response({"error": str(error)}, status=500)
         if request.query.get("format") != "text":
             return web.json_response(report)
         from ..facechain.check import as_text

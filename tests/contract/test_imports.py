@@ -71,3 +71,20 @@ def test_the_core_waits_until_a_node_runs(loaded: dict) -> None:
 
 def test_no_mappings_that_would_hide_the_entrypoint(loaded: dict) -> None:
     assert not loaded["mappings"]
+
+
+def test_other_packs_modules_of_the_same_names_are_never_touched(root: Path, tmp_path: Path) -> None:
+    """Packs that put their own folders on sys.path may have modules called as ours; importing one of these fails here."""
+    ours = [
+        path.stem for folder in ("nodes", "facechain") for path in (root / folder).iterdir() if path.suffix != ".pyc"
+    ]
+    for name in {"facechain", *ours} - {"nodes", "__init__", "__pycache__"}:
+        (tmp_path / f"{name}.py").write_text("raise ImportError('another pack was asked')")
+    host = comfy_host.prepare()
+    load = PROBE.format(comfy=str(host.comfy), pack=str(root))
+    run = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{load}\nfrom pack.facechain import check, person, rank\n"
+    run += "from pack.facechain.models import download\n"
+    run += "print([name for name in sys.modules if name in ('facechain', 'models', 'fusion')])"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, cwd=host.comfy)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
