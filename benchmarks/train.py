@@ -72,7 +72,7 @@ def _measure(checkpoint: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         host = host_module.TrainingHost(model, clip, vae)
         host.find_lora = lambda name: None
         host.lora_folder = host.unfinished_folder = lambda: Path(folder)
-        person = _person()
+        person = make_person(3)
 
         def train(size: int, steps: int, progress: Any = lambda *_: None, **settings: Any) -> dict[str, Any]:
             config = config_module.TrainConfig(steps=steps, resolution=size, batch_size=arguments.batch, **settings)
@@ -122,19 +122,20 @@ def _cancel_latency(train: Any, size: int) -> list[float]:
     return found
 
 
-def _person() -> Any:
+def make_person(photos: int) -> Any:
+    """Noise in place of photos: training takes as long."""
     import torch
 
     record = importlib.import_module("pack.facechain.person")
-    images = torch.rand(3, 512, 512, 3, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(photos, 512, 512, 3, generator=torch.Generator().manual_seed(0))
     return record.Person(
         name="benchmark",
         images=images,
-        masks=torch.ones(3, 512, 512),
-        embeddings=torch.eye(3, 8),
+        masks=torch.ones(photos, 512, 512),
+        embeddings=torch.eye(photos, 8),
         embedder="none",
-        quality=torch.ones(3),
-        poses=torch.zeros(3, 3),
+        quality=torch.ones(photos),
+        poses=torch.zeros(photos, 3),
         attributes=record.Attributes("woman", 30.0, "a beautiful woman"),
         caption="<fcsks>, a beautiful woman",
     )

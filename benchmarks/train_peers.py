@@ -85,10 +85,19 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _peak_gb() -> float:
+    """Of the card where there is one, else of the process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux: kB
 
 
 def _now() -> Tick:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.monotonic(), time.process_time()
 
 
@@ -96,40 +105,6 @@ def _measured(ticks: list[Tick], loaded: float) -> dict[str, float]:
     """From the moments at the beginning of each step; the first step, which warms up, does not count."""
     wall, cpu = (statistics.median(b[n] - a[n] for a, b in itertools.pairwise(ticks[1:])) for n in (0, 1))
     return {"seconds": wall, "cpu": cpu, "extra_gb": _peak_gb() - loaded, "peak_gb": _peak_gb()}
-
-
-def _model(precision: str) -> Any:
-    """A ModelPatcher around ComfyUI's own SD 1.5 UNet, its weights random."""
-    import comfy.model_base
-    import comfy.model_patcher
-    import comfy.supported_models
-    import torch
-
-    unet = {
-        "image_size": 32,
-        "in_channels": 4,
-        "out_channels": 4,
-        "model_channels": 320,
-        "num_res_blocks": [2, 2, 2, 2],
-        "channel_mult": [1, 2, 4, 4],
-        "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
-        "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
-        "transformer_depth_middle": 1,
-        "use_spatial_transformer": True,
-        "legacy": False,
-        "use_linear_in_transformer": False,
-        "context_dim": 768,
-        "adm_in_channels": None,
-        "use_temporal_attention": False,
-        "use_temporal_resblock": False,
-        "dtype": getattr(torch, precision),
-    }
-    model = comfy.model_base.BaseModel(comfy.supported_models.SD15(unet))
-    torch.manual_seed(0)
-    for tensor in model.diffusion_model.parameters():
-        tensor.requires_grad_(False).normal_(0, 0.02)
-    device = comfy.model_patcher.comfy.model_management.get_torch_device()
-    return comfy.model_patcher.ModelPatcher(model, device, torch.device("cpu"))
 
 
 def _latents(size: int, count: int) -> Any:
@@ -141,6 +116,7 @@ def _latents(size: int, count: int) -> Any:
 def _pack(arguments: argparse.Namespace) -> dict[str, float]:
     """The pack's own steps, without photos and portraits."""
     import torch
+    from whole_size import make_model
 
     parts = {
         name: importlib.import_module(f"pack.facechain.training.{name}")
@@ -148,7 +124,7 @@ def _pack(arguments: argparse.Namespace) -> dict[str, float]:
     }
     host_module = importlib.import_module("pack.nodes._training_host")
     with torch.inference_mode():
-        model = _model(arguments.precision)
+        model = make_model("SD 1.5", getattr(torch, arguments.precision))
         host = object.__new__(host_module.TrainingHost)  # its steps alone: no CLIP and no VAE
         host._model, host.device = model, model.load_device
         loaded = host.load_model()
@@ -183,11 +159,12 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
     import comfy.model_management
     import comfy_extras.nodes_train as nodes_train
     import torch
+    from whole_size import make_model
 
     dtype = {"float32": "fp32", "bfloat16": "bf16"}[arguments.precision]
     ticks: list[Tick] = []
     with torch.inference_mode():
-        model = _model(arguments.precision)
+        model = make_model("SD 1.5", getattr(torch, arguments.precision))
         comfy.model_management.load_models_gpu([model], force_full_load=True)
         begun = _peak_gb()
         forward = nodes_train.TrainSampler.fwd_bwd
@@ -224,11 +201,13 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
 def _diffusers(arguments: argparse.Namespace) -> dict[str, float]:
     """The loop of diffusers' own LoRA example, in a few lines."""
     import torch
-    from diffusers import DDPMScheduler, UNet2DConditionModel  # type: ignore[import-not-found]
     from peft import LoraConfig
 
+    diffusers: Any = importlib.import_module("diffusers")
     dtype, device = getattr(torch, arguments.precision), "cuda" if torch.cuda.is_available() else "cpu"
-    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(device, dtype).requires_grad_(False)
+    unet = (
+        diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(device, dtype).requires_grad_(False)
+    )
     begun = _peak_gb()
     unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
     if arguments.checkpointing == "on":
@@ -237,7 +216,7 @@ def _diffusers(arguments: argparse.Namespace) -> dict[str, float]:
     parameters = [p.requires_grad_(True) for name, p in unet.named_parameters() if "lora_" in name]
     for parameter in parameters:
         parameter.data = parameter.data.float()
-    optimizer, schedule = torch.optim.AdamW(parameters, lr=1e-4), DDPMScheduler()
+    optimizer, schedule = torch.optim.AdamW(parameters, lr=1e-4), diffusers.DDPMScheduler()
     latents, text = _latents(arguments.size, 4).to(device, dtype), torch.randn(CAPTION_SHAPE).to(device, dtype)
     ticks: list[Tick] = []
     for step in range(arguments.steps + 1):

@@ -77,15 +77,19 @@ class LowRank:
         return _LowRankProduct.apply(x, self.layer.weight, self.layer.bias, self.down, self.up, self.scale)  # type: ignore[no-any-return]
 
 
-def _like(x: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor | None:
-    return None if weight is None else weight.to(x.device, x.dtype, non_blocking=x.is_cuda)
+def _like(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return weight.to(x.device, x.dtype, non_blocking=x.is_cuda)
+
+
+def _bias(x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor | None:
+    return None if bias is None else _like(x, bias)
 
 
 class _LinearProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.weight = weight
-        return linear(x, _like(x, weight), _like(x, bias))  # type: ignore[arg-type]
+        return linear(x, _like(x, weight), _bias(x, bias))
 
     @staticmethod
     @once_differentiable
@@ -106,7 +110,7 @@ class _LowRankProduct(torch.autograd.Function):
     ) -> torch.Tensor:
         down, up = down.to(x.dtype), up.to(x.dtype)  # as the host casts the weights: half the work in 16 bits
         rows = x.reshape(-1, x.shape[-1])
-        out = linear(rows, _like(x, weight), _like(x, bias))  # type: ignore[arg-type]
+        out = linear(rows, _like(x, weight), _bias(x, bias))
         middle = rows @ down.T
         out.addmm_(middle, up.T, alpha=scale)
         ctx.save_for_backward(x, middle, down, up)
@@ -131,8 +135,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
         ctx.layer, ctx.shape = layer, x.shape
-        weight, bias = _like(x, layer.weight), _like(x, layer.bias)
-        assert weight is not None
+        weight, bias = _like(x, layer.weight), _bias(x, layer.bias)
         if not _by_product(layer, x):
             return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
         patches, matrix = unfold(x, layer.kernel_size, padding=layer.padding), weight.flatten(1)  # type: ignore[arg-type]
@@ -146,7 +149,6 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         layer, shape = ctx.layer, ctx.shape
         weight = _like(gradient, layer.weight)
-        assert weight is not None
         if not _by_product(layer, gradient):
             settings = layer.stride, layer.padding, layer.dilation, layer.groups
             return conv2d_input(shape, weight, gradient, *settings), None

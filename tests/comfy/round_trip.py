@@ -19,15 +19,15 @@ import families  # which makes ComfyUI importable
 import comfy.sd
 import comfy.utils
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+diffusers: Any = importlib.import_module("diffusers")
 HIDDEN = 64  # of families' text encoder
 
 
-def diffusers_unet(model: Any) -> UNet2DConditionModel:
+def diffusers_unet(model: Any) -> Any:
     """ComfyUI's network as diffusers writes it, with the same weights."""
-    unet = UNet2DConditionModel(
+    unet = diffusers.UNet2DConditionModel(
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -88,14 +88,14 @@ def main() -> dict[str, Any]:
     for name in ("diffusers", "transformers", "peft"):
         logging.getLogger(name).addHandler(log)
     tokenizer = CLIPTokenizer.from_pretrained(Path(families.comfy.sd1_clip.__file__).with_name("sd1_tokenizer"))
-    pipe = StableDiffusionPipeline(
-        vae=AutoencoderKL(block_out_channels=(32,)),
+    pipe = diffusers.StableDiffusionPipeline(
+        vae=diffusers.AutoencoderKL(block_out_channels=(32,)),
         text_encoder=diffusers_text_encoder(clip),
         tokenizer=tokenizer,
         unet=diffusers_unet(model),
-        scheduler=DDPMScheduler(),
-        safety_checker=None,  # type: ignore[arg-type]
-        feature_extractor=None,  # type: ignore[arg-type]
+        scheduler=diffusers.DDPMScheduler(),
+        safety_checker=None,
+        feature_extractor=None,
         requires_safety_checker=False,
     )
 
