@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +45,18 @@ def main() -> None:
     print(json.dumps(_measure(checkpoint, arguments), indent=1))
 
 
-def prepare_comfy(folder: Path) -> None:
-    """Import ComfyUI's library, and the pack as a package of its own without running its entry point."""
+def prepare_comfy(folder: Path, options: Sequence[str] = ()) -> None:
+    """Import ComfyUI's library, and the pack as a package of its own without running its entry point.
+
+    options: of ComfyUI's main.py; --cpu is added where there is no card.
+    """
     sys.path.insert(0, str(folder))
     import comfy.options
 
     comfy.options.enable_args_parsing()
     import torch
 
-    sys.argv = [sys.argv[0], *([] if torch.cuda.is_available() else ["--cpu"])]
+    sys.argv = [sys.argv[0], *options, *([] if torch.cuda.is_available() else ["--cpu"])]
     for name, path in (("pack", ROOT), ("pack.nodes", ROOT / "nodes")):
         module = types.ModuleType(name)
         module.__path__ = [str(path)]
@@ -78,7 +82,7 @@ def _measure(checkpoint: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             config = config_module.TrainConfig(steps=steps, resolution=size, batch_size=arguments.batch, **settings)
             return trainer.train_person(person, config, host, progress).report
 
-        train(arguments.sizes[0], 2)
+        train(arguments.sizes[0], 3)
         clocks: dict[int, list[tuple[float, float]]] = {size: [] for size in arguments.sizes}
         for _ in range(arguments.rounds):
             for size in arguments.sizes:

@@ -131,6 +131,15 @@ class TrainConfig:
         per_step = self.batch_size * self.accumulation
         return self.steps or math.ceil(STEPS_PER_PHOTO[self.preset] * photos / per_step)
 
+    def check_steps(self, photos: int) -> None:
+        """Raises TrainingError where the steps are too few to show each of that many photos once."""
+        steps, per_step = self.steps_for(photos), self.batch_size * self.accumulation
+        _check(
+            steps * per_step >= photos,
+            f"{photos} photos cannot each be shown once in {steps} step(s) of {per_step} picture(s)",
+            f"Set steps to 0 (as the preset says) or to at least {math.ceil(photos / per_step)}",
+        )
+
     def resolution_for(self, size: int) -> int:
         """Pixels of a side of the training pictures, for aligned photos of that size."""
         return self.resolution or max(64, size // 64 * 64)

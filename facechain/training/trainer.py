@@ -76,6 +76,7 @@ def train_person(
         raise TrainingError(
             "prior_weight is set, but there are no class pictures", "Connect class_images, or set it to 0"
         )
+    config.check_steps(person.count)
     others = others if config.prior_weight else None
     key = lora_file.training_hash(person, host.base, config, others.hash if others else "")
     name = lora_file.lora_name(person, key)

@@ -223,3 +223,10 @@ def test_lora_files_of_older_versions_are_found_for_equal_settings() -> None:
     assert set(config_from("balanced", {"head_focus": 0.5}, seed=42).decisive(3, 512)) == older | {
         *("choose", "snapshots", "head_focus")
     }
+
+
+def test_too_few_steps_are_refused_with_the_number_that_is_enough() -> None:
+    TrainConfig(steps=2, batch_size=2, accumulation=2).check_steps(8)
+    with pytest.raises(TrainingError, match=r"9 photos cannot each be shown once in 2 step") as caught:
+        TrainConfig(steps=2, batch_size=2, accumulation=2).check_steps(9)
+    assert "at least 3" in caught.value.remedy
