@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import comfy.utils
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+sys.path.insert(0, str(families.ROOT / "benchmarks"))
 diffusers: Any = importlib.import_module("diffusers")
 HIDDEN = 64  # of families' text encoder
 
@@ -51,6 +53,17 @@ def diffusers_text_encoder(clip: Any) -> CLIPTextModel:
     plain = {name.removeprefix("text_model."): value for name, value in weights.items()}
     encoder.load_state_dict({name: plain[name.removeprefix("text_model.")] for name in own})
     return encoder
+
+
+def megabytes(rank: int) -> float:
+    """Of a whole-size SD 1.5 network's LoRA in half precision; the network is made without its weights."""
+    import whole_size
+
+    network = importlib.import_module("pack.facechain.training.network")
+    config = families.supported.SD15({**whole_size.UNETS["SD 1.5"], "dtype": torch.float32})
+    unet: Any = families.comfy.model_base.BaseModel(config, device=torch.device("meta")).diffusion_model
+    layers = [unet.get_submodule(path).weight.shape for path in network.matching_layers(unet, "attention")]
+    return sum(rank * (inputs + outputs) * 2 for outputs, inputs in layers) / 2**20
 
 
 def by_comfy(model: Any, clip: Any, text: str, x: torch.Tensor, timestep: int) -> torch.Tensor:
@@ -113,6 +126,7 @@ def main() -> dict[str, Any]:
         "trained": float((after - expected).abs().max()),
         "change": float((expected - plain).abs().mean()),
         "log": log.lines,
+        "megabytes": megabytes(32),
         "keys": len([key for key in file if key.endswith("lora_up.weight")]),
         "layers": len(
             [

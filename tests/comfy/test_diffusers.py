@@ -31,3 +31,7 @@ def test_diffusers_draws_what_comfyui_draws(result: dict[str, Any]) -> None:
     assert result["change"] > 0.05, "the LoRA acts"
     # core keeps a text encoder's patched weights in half precision
     assert result["trained"] < 0.02 * result["change"]
+
+
+def test_the_file_stays_small(result: dict[str, Any]) -> None:
+    assert 10 < result["megabytes"] < 40, "SD 1.5 at rank 32, without its few kilobytes of metadata"
