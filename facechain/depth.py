@@ -48,12 +48,14 @@ def forget_models() -> None:
 
 @lru_cache(maxsize=1)
 def _loaded(folder: Path, device: str) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
+
     try:
         from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, ImportError) as error:
         raise ModelFileError(
             f"{folder} holds no depth model that can be read ({str(error).strip().splitlines()[0][:200]})",
             "It needs config.json, preprocessor_config.json and model.safetensors, as on Hugging Face",

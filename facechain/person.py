@@ -48,6 +48,7 @@ class Person:
     quality: [N] float32 0..1.  poses: [N, 3] float32 yaw, pitch, roll in degrees.
     caption: what each photo is trained with; trigger first.
     best: index of the photo of best quality.
+    captions: of each photo, where a training is to tell them apart; () for `caption` on all. Not kept in the file.
     lora: name of the person LoRA below the loras folder ("facechain/anna-1f3c.safetensors"), "" before training.
     """
 
@@ -64,6 +65,7 @@ class Person:
     trigger: str = TRIGGER
     lora: str = ""
     photo_names: tuple[str, ...] = field(default=())
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -76,6 +78,7 @@ class Person:
         wrong += [] if tuple(self.quality.shape) == (n,) else ["quality"]
         wrong += [] if tuple(self.poses.shape) == (n, 3) else ["poses"]
         wrong += [] if 0 <= self.best < n else ["best"]
+        wrong += [] if len(self.captions) in (0, n) else ["captions"]
         if wrong:
             raise RecordError(f"person {self.name!r} has parts that do not fit together ({', '.join(wrong)})")
 
@@ -96,7 +99,7 @@ class Person:
             digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(tensor.numpy().tobytes())
         words = [self.embedder, self.caption, self.trigger, asdict(replace(self.attributes, tags=())), self.best]
-        digest.update(json.dumps(words, sort_keys=True).encode())
+        digest.update(json.dumps(words + list(self.captions), sort_keys=True).encode())
         return digest.hexdigest()
 
     def with_lora(self, lora: str) -> Person:

@@ -7,11 +7,13 @@ from comfy_api.latest import ComfyExtension, io
 from . import _preview
 from ._check_host import add_route
 from .check import SystemCheck
+from . import _preview
 from .fusion import FaceFusion
 from .photos import LoadPhotos, Preprocess
 from .pose import PoseControl
 from .rank import SimilarityRank
 from .style import LoadStyle
+from .style_training import TrainStyleLoRA
 from .template import GroupPortrait, TemplateFace, TemplatePaste
 from .training import LoadPerson, TrainPersonLoRA
 from .training_options import TrainingOptions
@@ -29,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     TemplatePaste,
     GroupPortrait,
     TrainingOptions,
+    TrainStyleLoRA,
     SystemCheck,
 ]
 
@@ -37,4 +40,5 @@ class FaceChainExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         _preview.register()  # this version of ComfyUI never calls on_load
         add_route()
+        _preview.register()  # this version of ComfyUI never calls on_load
         return NODES

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..facechain.errors import RecordError
+from ..facechain.names import checked_name, inside
 from . import _host
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def style_file(name: str) -> Path:
         f"there is no style {name!r}",
         f"Did you mean {near[0]!r}" if near else f"Choose one from the list, or put {name}.json into {folder}",
     )
+
+
+def own_style_file(name: str) -> Path:
+    """Where a style of the user's own is kept. Raises UnusableNameError, and RecordError for a name of the pack's."""
+    stem = checked_name(name, "style name")
+    if (_host.PACK / "styles" / f"{stem}.json").is_file():
+        raise RecordError(f"the pack has a style that is called {stem!r}", "Give yours another name")
+    return inside(_host.own_folder("styles"), f"{stem}.json")
 
 
 def about_styles() -> list[dict[str, Any]]:

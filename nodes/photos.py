@@ -62,6 +62,12 @@ class LoadPhotos(io.ComfyNode):
                     tooltip="The file name of each photo, in the same order.",
                     is_output_list=True,
                 ),
+                io.String.Output(
+                    "captions",
+                    display_name="captions",
+                    tooltip="The words of the .txt file of the same name beside each photo, else empty: for Train Style LoRA.",
+                    is_output_list=True,
+                ),
             ],
         )
 
@@ -88,13 +94,14 @@ class LoadPhotos(io.ComfyNode):
     @classmethod
     def execute(cls, folder: str, files: str, max_side: int) -> io.NodeOutput:
         from ..facechain.images import from_pixels
-        from ..facechain.photos.folder import read_photos, thumbnail
+        from ..facechain.photos.folder import caption_beside, read_photos, thumbnail
 
         found = _photos(folder, files)
         pictures = read_photos(found, max_side, _host.progress_bar(len(found)))
         thumbnails = ui.PreviewImage(from_pixels(*map(thumbnail, pictures)), cls=cls)
         images = [from_pixels(pictures.pop(0)) for _ in found]  # one at a time: each is let go as its IMAGE is made
-        return io.NodeOutput(images, [name for name, _ in found], ui=thumbnails)
+        captions = [caption_beside(path) for _, path in found]
+        return io.NodeOutput(images, [name for name, _ in found], captions, ui=thumbnails)
 
 
 class Preprocess(io.ComfyNode):

@@ -15,6 +15,7 @@ from ..names import inside
 from .decode import read_photo
 
 MAX_PHOTOS = 200
+MAX_CAPTION = 8192  # bytes of a photo's caption file
 
 
 def list_photos(root: Path, folder: str, files: str, suffixes: Collection[str]) -> list[tuple[str, Path]]:
@@ -47,12 +48,31 @@ def list_photos(root: Path, folder: str, files: str, suffixes: Collection[str]) 
     return [(name, path) for path, name in found.items()]
 
 
+def caption_beside(path: Path) -> str:
+    """The words of the .txt file of the same name beside a photo, as trainers have it; "" where there is none.
+
+    Raises PhotoError for one that is no text.
+    """
+    beside = path.with_suffix(".txt")
+    if not beside.is_file():
+        return ""
+    try:
+        if beside.stat().st_size > MAX_CAPTION:
+            raise ValueError(f"longer than {MAX_CAPTION} bytes")
+        return " ".join(beside.read_text(encoding="utf-8-sig").split())
+    except ValueError as error:  # not UTF-8, too
+        raise PhotoError(f"the caption {beside.name} is no text ({error})", "Save it as UTF-8, or delete it") from error
+
+
 def fingerprint(photos: list[tuple[str, Path]]) -> str:
-    """A hash that changes when a photo is added, taken away, renamed or written again; reads no file."""
+    """A hash that changes when a photo or its caption is added, taken away, renamed or written again; reads no file."""
     digest = hashlib.sha256()
     for name, path in photos:
         about = path.stat()
         digest.update(repr((name, about.st_mtime_ns, about.st_size)).encode())
+        beside = path.with_suffix(".txt")
+        if beside.is_file():
+            digest.update(repr((beside.stat().st_mtime_ns, beside.stat().st_size)).encode())
     return digest.hexdigest()
 
 

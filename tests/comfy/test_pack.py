@@ -6,7 +6,7 @@ import comfy_host
 from comfy_client import ComfyClient
 
 
-def test_object_info_lists_the_thirteen_nodes_with_tooltips(client: ComfyClient) -> None:
+def test_object_info_lists_the_fourteen_nodes_with_tooltips(client: ComfyClient) -> None:
     ours = {name: info for name, info in client.get("/object_info").items() if name.startswith("FaceChain_")}
     assert len(ours) == 13
     for name, info in ours.items():

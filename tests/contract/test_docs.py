@@ -28,7 +28,7 @@ NODES = [
         *("LoadPhotos", "Preprocess", "TrainPersonLoRA", "LoadPerson", "LoadStyle", "PoseControl"),
         *("FaceFusion", "SimilarityRank", "TemplateFace", "TemplatePaste", "GroupPortrait"),
         "TrainingOptions",
-        "SystemCheck",
+        *("SystemCheck", "TrainStyleLoRA"),
     )
 ]
 each_page = pytest.mark.parametrize(("node", "language"), [(n, lang) for n in NODES for lang in LANGUAGES])

@@ -21,14 +21,21 @@ CORE_WIDGETS = {
     "CheckpointLoaderSimple": ["ckpt_name"],
     "ControlNetLoader": ["control_net_name"],
     "EmptyLatentImage": ["width", "height", "batch_size"],
+    "ImageScaleBy": ["upscale_method", "scale_by"],
+    "ImageUpscaleWithModel": [],
     "KSampler": [
         *("seed", "control_after_generate", "steps", "cfg"),
         *("sampler_name", "scheduler", "denoise"),
     ],
     "LoadImage": ["image", "upload"],
+    "LoraLoaderModelOnly": ["lora_name", "strength_model"],
+    "ModelSamplingDiscrete": ["sampling", "zsnr"],
     "PreviewImage": [],
+    "RebatchImages": ["batch_size"],
     "SaveImage": ["filename_prefix"],
+    "UpscaleModelLoader": ["model_name"],
     "VAEDecode": [],
+    "VAEEncode": [],
 }
 NOTES = {"MarkdownNote", "Note"}  # of the front end alone; no server knows them
 
@@ -64,8 +71,9 @@ def _box(node: Graph) -> Box:
     return x, y - TITLE, x + width, y + height
 
 
-def test_both_jobs_have_a_graph() -> None:
-    assert {"style_portrait", "group_photo"} <= {path.stem for path in GRAPHS}
+def test_every_job_has_a_graph() -> None:
+    portraits = {"style_portrait", "style_portrait_fast", "style_portrait_hires", "pose_portrait"}
+    assert portraits | {"group_photo", "train_style"} <= {path.stem for path in GRAPHS}
 
 
 def test_every_node_exists_and_has_a_value_for_each_widget(graph: Graph, widgets: dict[str, list[str]]) -> None:
@@ -143,6 +151,7 @@ def test_noodles_run_from_left_to_right(graph: Graph) -> None:
 def test_models_can_be_fetched_by_the_front_end(graph: Graph, widgets: dict[str, list[str]]) -> None:
     """Loaders say where their file comes from, under the very name they load."""
     folders = {"CheckpointLoaderSimple": "checkpoints", "ControlNetLoader": "controlnet"}
+    folders |= {"LoraLoaderModelOnly": "loras", "UpscaleModelLoader": "upscale_models"}
     loaders = [node for node in graph["nodes"] if node["type"] in folders]
     assert loaders
     for node in loaders:
