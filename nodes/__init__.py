@@ -7,7 +7,6 @@ from comfy_api.latest import ComfyExtension, io
 from . import _preview
 from ._check_host import add_route
 from .check import SystemCheck
-from . import _preview
 from .fusion import FaceFusion
 from .photos import LoadPhotos, Preprocess
 from .pose import PoseControl
@@ -40,5 +39,4 @@ class FaceChainExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         _preview.register()  # this version of ComfyUI never calls on_load
         add_route()
-        _preview.register()  # this version of ComfyUI never calls on_load
         return NODES
