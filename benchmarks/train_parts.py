@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -125,7 +126,7 @@ def _parts(host: Any, config: Any, arguments: argparse.Namespace, folder: Path) 
         noise = torch.randn(1, *prepared.portrait)
         with torch.no_grad():
             positive, negative = prepared.prompts.positive[0](), prepared.prompts.negative()
-            # two steps with guidance: four denoisings
+            # two steps, both with guidance: four denoisings
             drawn = clock("denoise", lambda: host.draw(trainee.model, positive, negative, noise, 2), times=4)
             clock("decode", lambda: host.decode_latents(drawn))
         tensors = lora_file.to_tensors(prepared.adapters, prepared.names, config.scale_alpha)
@@ -153,11 +154,19 @@ def _estimate(seconds: dict[str, float], config: Any, photos: int) -> dict[str, 
         "load": seconds["load"] + seconds["caption"] + seconds["preparation"],
         "latents": seconds["encode"] * len(data.plan_crops(photos, 512, config, steps)),
         "steps": seconds["step"] * steps,
-        "snapshots": drawings * portraits * (seconds["denoise"] * 2 * validation.DRAWING_STEPS + seconds["decode"]),
+        "snapshots": drawings
+        * portraits
+        * (seconds["denoise"] * _denoisings(validation.DRAWING_STEPS) + seconds["decode"]),
         "save": seconds["save"],
     }
     whole = sum(by_phase.values())
     return {**by_phase, "whole": whole, "part that is not steps": 1 - by_phase["steps"] / whole}
+
+
+def _denoisings(steps: int) -> int:
+    """Of a portrait: two in each step that is guided."""
+    guided = importlib.import_module("pack.nodes._training_host").GUIDED
+    return steps + math.ceil(guided * steps)
 
 
 class _Clock:

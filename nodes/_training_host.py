@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,7 +40,10 @@ class TrainingProgress:
 
 
 WORKSPACE = 2 * 2**30  # bytes a step works with at least, where the model does not fit beside it
-GUIDANCE = 5.0  # of validation portraits, for models that take it
+GUIDANCE = 5.0  # of validation portraits, for models that take it,
+# in that part of their steps: at the low noise of the last ones it changes little (Kynkaanniemi and others, 2024,
+# "Applying Guidance in a Limited Interval"), and it doubles what a step costs
+GUIDED = 2 / 3
 
 
 class TrainingHost:
@@ -125,10 +129,11 @@ class TrainingHost:
         flow = isinstance(sampling, comfy.model_sampling.CONST)
         sample = samplers.sample_euler if flow else samplers.sample_dpmpp_2m
         sigmas = comfy.samplers.calculate_sigmas(sampling, "simple" if flow else "karras", steps).to(self.device)
+        least = sigmas[math.ceil(GUIDED * steps) - 1]
 
         def denoise(x: Any, sigma: Any) -> Any:
             wanted = model.apply_model(x, sigma, transformer_options=self.options(), **positive)
-            if self._distilled:  # guidance is in the model itself
+            if self._distilled or bool(sigma[0] < least):  # distilled: guidance is in the model itself
                 return wanted
             unwanted = model.apply_model(x, sigma, transformer_options=self.options(), **negative)
             return unwanted + GUIDANCE * (wanted - unwanted)

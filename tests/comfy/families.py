@@ -196,6 +196,24 @@ def loss(model: Any, clip: Any, vae: Vae, somebody: Any) -> float:
     return float(losses.diffusion_loss(loaded, conditions, losses.Batch(latents), *settings, host.options()))
 
 
+def denoisings(host: Any, channels: int) -> int:
+    """How often the model runs for a portrait of six steps."""
+    prepare = importlib.import_module("pack.facechain.training.prepare")
+    noise = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(2))
+    text, loaded, seen = host.encode_text("a woman"), host.load_model(), []
+    conditions = prepare.usable(host.conditions(loaded, text, noise))
+    apply = loaded.apply_model
+
+    def counted(x: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:
+        seen.append(x)
+        return apply(x, *given, **options)
+
+    loaded.apply_model = counted
+    assert host.draw(loaded, conditions, conditions, noise, 6).isfinite().all()
+    del loaded.apply_model
+    return len(seen)
+
+
 def run(family: str) -> dict[str, Any]:
     host_module = importlib.import_module("pack.nodes._training_host")
     config_module = importlib.import_module("pack.facechain.training.config")
@@ -234,6 +252,7 @@ def run(family: str) -> dict[str, Any]:
         "keys": sorted({key.rsplit(".lora_", 1)[0] for key in file if ".lora_" in key}),
         "log": [line for line in log.lines if "lora" in line.lower()],
         "samples": list(trained.samples.shape),
+        "denoisings": denoisings(host, channels),
     }
 
 

@@ -50,3 +50,8 @@ def test_core_loads_every_key_and_the_lora_acts_on_its_model(results: dict[str, 
     assert result["log"] == [], "no key that core does not know"
     assert result["by_core"] < 0.87 * result["untrained"]
     assert all(any(key.startswith(wanted) for key in result["keys"]) for wanted in KEYS[family])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_portraits_are_guided_in_their_first_steps(results: dict[str, Any], family: str) -> None:
+    assert results[family]["denoisings"] == (6 if family == "flux" else 6 + 4), "Flux has guidance in it"
