@@ -21,7 +21,6 @@ from .threads import side_by_side
 # ones are passers-by.
 _SEVERAL = 0.25
 _ON_SHEET = 200
-_GOOD, _FAIR = 80.0, 50.0  # percent from which a tile's bar is green, or yellow
 
 
 @dataclass(frozen=True)
@@ -169,14 +168,10 @@ def sheet_of(ranking: Ranking, images: Sequence[torch.Tensor], person: Person, k
         else:
             kept = "" if place < keep else ", not kept"
             lines = (f"{place + 1}.  {verdict.percent:.0f} %", f"picture {verdict.picture + 1}{kept}")
-            colour = _colour(verdict.percent)
+            colour = sheets.likeness_colour(verdict.percent)
         tiles.append(sheets.tile(small[verdict.picture], lines, colour))
     title = f"Likeness to {person.name}: 100 % = as like as the person's photos are to each other"
     return sheets.contact_sheet(tiles, title=title, left_out=len(order) - len(tiles))
-
-
-def _colour(percent: float) -> tuple[int, int, int]:
-    return sheets.GOOD if percent >= _GOOD else sheets.FAIR if percent >= _FAIR else sheets.BAD
 
 
 def _thumbnails(images: Sequence[torch.Tensor], wanted: set[int]) -> Iterator[tuple[int, torch.Tensor]]:

@@ -15,9 +15,15 @@ FAIR = (230, 159, 0)
 BAD = (213, 94, 0)
 NEUTRAL = (120, 120, 120)
 
+_LIKE, _FAIRLY = 80.0, 50.0  # percent of likeness from which a bar is green, or yellow
 _PAPER = (250, 250, 250)
 _INK = (30, 30, 30)
 _GAP = 8
+
+
+def likeness_colour(percent: float) -> tuple[int, int, int]:
+    """The colour of a bar for a likeness in percent (see likeness.py)."""
+    return GOOD if percent >= _LIKE else FAIR if percent >= _FAIRLY else BAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +46,18 @@ def tile(picture: np.ndarray, lines: Iterable[str], colour: tuple[int, int, int]
 
 
 def contact_sheet(
-    tiles: Sequence[Tile], *, title: str = "", side: int = 192, columns: int = 0, left_out: int = 0
+    tiles: Sequence[Tile],
+    *,
+    title: str = "",
+    side: int = 192,
+    columns: int = 0,
+    left_out: int = 0,
+    of: str = "pictures",
 ) -> np.ndarray:
     """Draw tiles row by row. Returns uint8 RGB [H, W, 3].
 
     side: pixels of the square that each picture is fitted into. columns: 0 chooses by their number.
-    left_out: how many further pictures the last line says are not shown.
+    left_out: how many further ones (of: what they are called) the last line says are not shown.
     """
     columns = columns or max(1, min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5)), 12))
     big, small = ImageFont.load_default(max(11, side // 12)), ImageFont.load_default(max(10, side // 15))
@@ -66,7 +78,7 @@ def contact_sheet(
         x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
         _draw_tile(sheet, draw, one, (x, y), side, (big, small), line_height)
     if left_out:
-        draw.text((_GAP, height - line_height - _GAP // 2), f"and {left_out} more, not shown", _INK, small)
+        draw.text((_GAP, height - line_height - _GAP // 2), f"and {left_out} more {of}, not shown", _INK, small)
     return np.asarray(sheet)
 
 

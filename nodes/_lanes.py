@@ -8,10 +8,11 @@ plain values, but no pictures or models.
 
 from __future__ import annotations
 
+import json
 from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ..facechain.errors import ModelFileError, PhotoError
 from ..facechain.person import Person
@@ -21,6 +22,7 @@ NO_STYLE = "(none)"
 STYLE_WEIGHT = 0.05  # FaceChain's: the template keeps its own look
 FACE_PART, GROW = 0.45, 0.1  # the defaults of Template Face
 FEATHER = 0.08  # the default of Template Paste
+EDGES = 0.4, 0.8  # Canny's thresholds of 0..1, FaceChain's 100 and 200 of 255
 
 Link = list[Any]
 
@@ -40,6 +42,19 @@ class Settings:
     size: int
     identity: float
     engine: str
+    assign: str = "left to right"
+    fusion: str = "embedded"
+    refine: float = 0.0
+    edge_strength: float = 0.2
+    pose_strength: float = 1.0
+
+
+class Drawing(NamedTuple):
+    """What a sampler of a lane needs: a model with the person's LoRA, and both conditionings."""
+
+    model: Link
+    positive: Link
+    negative: Link
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +80,8 @@ ABCMeta.register(cast(ABCMeta, Mapping), KeyedPerson)  # all that the cache asks
 
 
 def settings_from(inputs: Mapping[str, list[Any]]) -> Settings:
-    return Settings(**{field.name: inputs[field.name][0] for field in fields(Settings)})
+    """Widgets that came; those of a graph from an older version keep their defaults."""
+    return Settings(**{field.name: inputs[field.name][0] for field in fields(Settings) if inputs.get(field.name)})
 
 
 def guests_from(inputs: Mapping[str, list[Any]], links: Mapping[str, Any], sockets: int) -> list[Guest]:
@@ -89,9 +105,9 @@ def check_loras(people: Sequence[Person], settings: Settings) -> None:
 
 
 def take_seats(
-    template: list[Any], people: Sequence[Person], faces: str, engine: Any, size: int
-) -> tuple[list[int], Any]:
-    """The face of each person, and the preview that shows who sits where.
+    template: list[Any], people: Sequence[Person], faces: str, engine: Any, settings: Settings
+) -> tuple[list[int], Any, str]:
+    """The face of each person, the preview that shows who sits where, and the same as JSON.
 
     Raises PhotoError for more than one template, FaceError where people and faces do not fit.
     """
@@ -99,24 +115,41 @@ def take_seats(
 
     if len(template) != 1:
         raise PhotoError(f"{len(template)} templates came in a list", "Connect one template picture")
-    found = core.find_faces(template[0], engine)
-    seats = core.seating(faces, len(people), len(found))
+    described = settings.assign != core.WAYS[0] and not faces.strip()
+    found = core.find_faces(template[0], engine, described=described)
+    seats = core.seated(settings.assign, faces, people, found, engine)
     names = {face: person.name for face, person in zip(seats, people, strict=True)}
-    records = [core.place_face(template[0], found, face, size=size, face_part=FACE_PART, grow=GROW) for face in seats]
-    return seats, core.numbered_faces(template[0], found, records, names)
+    records = [
+        core.place_face(template[0], found, face, size=settings.size, face_part=FACE_PART, grow=GROW) for face in seats
+    ]
+    report = {
+        "template_faces": core.faces_report(found),
+        "assigned": "by hand" if faces.strip() else settings.assign,
+        "people": [{"person": names[face], "face": face} for face in seats],
+    }
+    preview = core.numbered_faces(template[0], found, records, names)
+    return seats, preview, json.dumps(report, ensure_ascii=False, indent=1)
 
 
 def build(
     links: Mapping[str, Any], guests: Sequence[Guest], faces: Sequence[int], settings: Settings
-) -> tuple[dict[str, Any], Link]:
-    """The graph of all lanes, and the link to the finished picture. Node ids depend on the person's number alone."""
+) -> tuple[dict[str, Any], Link, Link]:
+    """The graph of all lanes, the link to the finished picture, and the link to what was done to each face.
+
+    Node ids depend on the person's number alone.
+    """
     from comfy_execution.graph_utils import GraphBuilder
 
     graph = GraphBuilder()
     picture: Link = links["template"]
+    looks: list[Link] = []
     for number, (guest, face) in enumerate(zip(guests, faces, strict=True), 1):
-        picture = _Lane(graph, links, settings, number, guest, face).add(picture)
-    return graph.finalize(), picture
+        picture, look = _Lane(graph, links, settings, number, guest, face).add(picture)
+        looks.append(look)
+    inspect = looks[0]
+    for number, look in enumerate(looks[1:], 2):
+        inspect = graph.node("ImageBatch", f"person{number}_look", image1=inspect, image2=look).out(0)
+    return graph.finalize(), picture, inspect
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,22 +163,26 @@ class _Lane:
     guest: Guest
     face: int
 
-    def add(self, picture: Link) -> Link:
-        """Add the lane's nodes; returns the link to the picture with this person pasted into it."""
+    def add(self, picture: Link) -> tuple[Link, Link]:
+        """Add the lane's nodes: links to the picture with this person pasted into it, and to what was done."""
+        s = self.settings
         face = self.node(
             "FaceChain_TemplateFace",
             "face",
             template=self.links["template"],
             face=self.face,
-            size=self.settings.size,
+            size=s.size,
             face_part=FACE_PART,
             grow=GROW,
-            engine=self.settings.engine,
+            engine=s.engine,
         )
         original, mask, record = face.out(0), face.out(1), face.out(2)
-        crop = self.inpaint(original, mask) if self.settings.denoise > 0 else original
-        if self.settings.identity > 0:
-            crop = self.fuse(crop, mask, original)
+        drawing = self.drawing(original, mask) if s.denoise > 0 or s.refine > 0 else None
+        crop = look = self.drawn(drawing, original, mask, s.denoise) if drawing and s.denoise > 0 else original
+        if s.identity > 0:
+            crop, look = self.fuse(crop, mask, original)
+        if drawing and s.refine > 0:
+            crop = self.drawn(drawing, crop, mask, s.refine, "refine_")
         paste = self.node(
             "FaceChain_TemplatePaste",
             "paste",
@@ -155,30 +192,84 @@ class _Lane:
             feather=FEATHER,
             match_colour=True,
         )
-        return paste.out(0)
+        return paste.out(0), look
 
-    def inpaint(self, crop: Link, mask: Link) -> Link:
+    def drawing(self, crop: Link, mask: Link) -> Drawing:
+        drawing = self.styled() if self.settings.style != NO_STYLE else self.plain()
+        if "pose_control_net" in self.links:
+            drawing = self.posed(drawing, crop)
+        return self.edged(drawing, crop, mask) if "edge_control_net" in self.links else drawing
+
+    def drawn(self, drawing: Drawing, crop: Link, mask: Link, denoise: float, name: str = "") -> Link:
+        """The crop drawn anew inside the mask, by core's nodes."""
         s = self.settings
-        model, positive, negative = self.styled() if s.style != NO_STYLE else self.plain()
-        latent = self.node("VAEEncode", "encode", pixels=crop, vae=self.links["vae"])
-        masked = self.node("SetLatentNoiseMask", "mask", samples=latent.out(0), mask=mask)
+        latent = self.node("VAEEncode", f"{name}encode", pixels=crop, vae=self.links["vae"])
+        masked = self.node("SetLatentNoiseMask", f"{name}mask", samples=latent.out(0), mask=mask)
         drawn = self.node(
             "KSampler",
-            "sample",
-            model=model,
+            f"{name}sample",
+            model=drawing.model,
             seed=(s.seed + self.number - 1) % 2**64,
             steps=s.steps,
             cfg=s.cfg,
             sampler_name=s.sampler_name,
             scheduler=s.scheduler,
-            positive=positive,
-            negative=negative,
+            positive=drawing.positive,
+            negative=drawing.negative,
             latent_image=masked.out(0),
-            denoise=s.denoise,
+            denoise=denoise,
         )
-        return self.node("VAEDecode", "decode", samples=drawn.out(0), vae=self.links["vae"]).out(0)
+        return self.node("VAEDecode", f"{name}decode", samples=drawn.out(0), vae=self.links["vae"]).out(0)
 
-    def styled(self) -> tuple[Link, Link, Link]:
+    def posed(self, drawing: Drawing, crop: Link) -> Drawing:
+        """The pose that the crop shows, by Pose Control."""
+        pose = self.node(
+            "FaceChain_PoseControl",
+            "pose",
+            positive=drawing.positive,
+            negative=drawing.negative,
+            source="picture",
+            width=self.settings.size,
+            height=self.settings.size,
+            strength=self.settings.pose_strength,
+            start_percent=0.0,
+            end_percent=1.0,
+            pose_image=crop,
+            control_net=self.links["pose_control_net"],
+            vae=self.links["vae"],
+        )
+        return Drawing(drawing.model, pose.out(0), pose.out(1))
+
+    def edged(self, drawing: Drawing, crop: Link, mask: Link) -> Drawing:
+        """The edges of hair, clothes and background; those of the face are somebody else's and are cut out."""
+        side = self.settings.size
+        edges = self.node("Canny", "edges", image=crop, low_threshold=EDGES[0], high_threshold=EDGES[1])
+        black = self.node("EmptyImage", "black", width=side, height=side, batch_size=1, color=0)
+        cut = self.node(
+            "ImageCompositeMasked",
+            "cut",
+            destination=edges.out(0),
+            source=black.out(0),
+            x=0,
+            y=0,
+            resize_source=False,
+            mask=mask,
+        )
+        applied = self.node(
+            "ControlNetApplyAdvanced",
+            "edged",
+            positive=drawing.positive,
+            negative=drawing.negative,
+            control_net=self.links["edge_control_net"],
+            image=cut.out(0),
+            strength=self.settings.edge_strength,
+            start_percent=0.0,
+            end_percent=1.0,
+            vae=self.links["vae"],
+        )
+        return Drawing(drawing.model, applied.out(0), applied.out(1))
+
+    def styled(self) -> Drawing:
         style = self.node(
             "FaceChain_LoadStyle",
             "style",
@@ -192,9 +283,9 @@ class _Lane:
             extra_negative="",
             person=self.guest.source,
         )
-        return style.out(0), style.out(2), style.out(3)
+        return Drawing(style.out(0), style.out(2), style.out(3))
 
-    def plain(self) -> tuple[Link, Link, Link]:
+    def plain(self) -> Drawing:
         """The person's own words in a style without any of its own; the LoRA by core's loader."""
         from ..facechain.prompts import compose
         from ..facechain.styles import Style
@@ -215,15 +306,15 @@ class _Lane:
         prompts = compose(Style(id="", name="", prompt=""), person, frame="close-up")
         positive = self.node("CLIPTextEncode", "positive", clip=clip, text=prompts.positive)
         negative = self.node("CLIPTextEncode", "negative", clip=clip, text=prompts.negative)
-        return model, positive.out(0), negative.out(0)
+        return Drawing(model, positive.out(0), negative.out(0))
 
-    def fuse(self, crop: Link, mask: Link, original: Link) -> Link:
+    def fuse(self, crop: Link, mask: Link, original: Link) -> tuple[Link, Link]:
         fused = self.node(
             "FaceChain_FaceFusion",
             "fuse",
             images=crop,
             person=self.guest.source,
-            fusion="embedded",
+            fusion=self.settings.fusion,
             faces="largest",
             face_index=1,
             identity=self.settings.identity,
@@ -233,14 +324,15 @@ class _Lane:
             region=mask,
             fallback=original,  # where drawing anew lost the face, the person must not be left out
         )
-        return fused.out(0)
+        return fused.out(0), fused.out(3)
 
     def node(self, kind: str, name: str, **inputs: Any) -> Any:
         return self.graph.node(kind, f"person{self.number}_{name}", **inputs)
 
 
 def _uses_lora(person: Person, settings: Settings) -> bool:
-    return bool(person.lora) and settings.denoise > 0 and settings.person_weight > 0
+    draws = settings.denoise > 0 or settings.refine > 0
+    return bool(person.lora) and draws and settings.person_weight > 0
 
 
 def _keyed(person: Person) -> KeyedPerson:

@@ -32,9 +32,11 @@ class FaceFusion(io.ComfyNode):
                 Person.Input("person", tooltip="Whose face."),
                 io.Combo.Input(
                     "fusion",
-                    options=["embedded"],
+                    options=["embedded", "inswapper"],
                     default="embedded",
-                    tooltip="'embedded': mesh warp of the person's own photo; no download.",
+                    tooltip="'embedded': mesh warp of the person's own photo; no download, may be used commercially. 'inswapper': "
+                    "insightface's swap network models/insightface/inswapper_128.onnx, with the engine 'insightface'; for "
+                    "non-commercial research only.",
                 ),
                 io.Combo.Input(
                     "faces",
@@ -90,6 +92,11 @@ class FaceFusion(io.ComfyNode):
                     display_name="report",
                     tooltip="For each picture: faces found, photo used, likeness before and after, as JSON.",
                 ),
+                io.Image.Output(
+                    "inspect",
+                    display_name="inspect",
+                    tooltip="A row for each face: photo used, face before, new face, where it shows, result.",
+                ),
             ],
         )
 
@@ -108,9 +115,10 @@ class FaceFusion(io.ComfyNode):
         region: torch.Tensor | None = None,
         fallback: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from ..facechain.fusion import Strength, check_fusion, fuse_pictures
+        from ..facechain.fusion import Strength, fuse_pictures, inspection, swapper_of
+        from ..facechain.images import from_pixels
 
-        check_fusion(fusion)
+        swapper = swapper_of(fusion, folders=_host.insightface_folders(), gpu=_host.on_nvidia())
         done = fuse_pictures(
             images,
             person,
@@ -120,7 +128,9 @@ class FaceFusion(io.ComfyNode):
             face_index=face_index,
             region=region,
             fallback=fallback,
+            swapper=swapper,
             progress=_host.progress_bar(len(images)),
         )
         report = json.dumps(done.reports, ensure_ascii=False, indent=1)
-        return io.NodeOutput(done.images, done.masks, report, ui={"text": (report,)})
+        inspect = from_pixels(inspection(done.looks))
+        return io.NodeOutput(done.images, done.masks, report, inspect, ui={"text": (report,)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from comfy_api.latest import io
@@ -56,6 +57,18 @@ class TemplateFace(io.ComfyNode):
                     tooltip="How far the mask goes beyond the face, as a part of the face's size.",
                 ),
                 engine_input(),
+                io.Combo.Input(
+                    "choose",
+                    options=["by number", "by likeness", "by gender and age"],
+                    default="by number",
+                    optional=True,
+                    tooltip="How the face is chosen: by its number above, or as the one nearest to the connected person.",
+                ),
+                Person.Input(
+                    "person",
+                    optional=True,
+                    tooltip="Who is to take the face; only for 'by likeness' and 'by gender and age'.",
+                ),
             ],
             outputs=[
                 io.Image.Output("crop", display_name="crop", tooltip="The face with its surroundings, size x size."),
@@ -68,17 +81,33 @@ class TemplateFace(io.ComfyNode):
                 io.Image.Output(
                     "preview", display_name="preview", tooltip="The template with its faces numbered, this one marked."
                 ),
+                io.Int.Output("number", display_name="number", tooltip="The number of the face that was chosen."),
+                io.String.Output("report", display_name="report", tooltip="All faces of the template, as JSON."),
             ],
         )
 
     @classmethod
-    def execute(cls, template: Any, face: int, size: int, face_part: float, grow: float, engine: str) -> io.NodeOutput:
+    def execute(
+        cls,
+        template: Any,
+        face: int,
+        size: int,
+        face_part: float,
+        grow: float,
+        engine: str,
+        choose: str = "by number",
+        person: Any = None,
+    ) -> io.NodeOutput:
         from ..facechain import template as core
 
-        faces = core.find_faces(template, _host.face_engine(engine))
-        record = core.place_face(template, faces, face, size=size, face_part=face_part, grow=grow)
+        networks = _host.face_engine(engine)
+        faces = core.find_faces(template, networks, described=choose != "by number")
+        number = face if choose == "by number" else core.seat_of(choose, person, faces, networks)
+        record = core.place_face(template, faces, number, size=size, face_part=face_part, grow=grow)
         preview = core.numbered_faces(template, faces, [record])
-        return io.NodeOutput(core.crop_of(template, record), record.crop_mask()[None], record, preview)
+        report = json.dumps(core.faces_report(faces), ensure_ascii=False, indent=1)
+        mask = record.crop_mask()[None]
+        return io.NodeOutput(core.crop_of(template, record), mask, record, preview, number, report)
 
 
 class TemplatePaste(io.ComfyNode):
@@ -211,12 +240,21 @@ class GroupPortrait(io.ComfyNode):
                     Person.Input(f"person_{n}", optional=n > 1, tooltip=f"Person {n}; see 'faces' for who goes where.")
                     for n in range(1, MAX_PEOPLE + 1)
                 ),
+                *_lane_inputs(),
             ],
             outputs=[
                 io.Image.Output(
                     "group_photo", display_name="group_photo", tooltip="The template with everybody in it."
                 ),
                 io.Image.Output("preview", display_name="preview", tooltip="The template with its faces numbered."),
+                io.Image.Output(
+                    "inspect",
+                    display_name="inspect",
+                    tooltip="A picture for each person: photo used, face before, new face, where it shows, result.",
+                ),
+                io.String.Output(
+                    "report", display_name="report", tooltip="The template's faces and who sits where, as JSON."
+                ),
             ],
         )
 
@@ -229,8 +267,66 @@ class GroupPortrait(io.ComfyNode):
         guests = _lanes.guests_from(inputs, links, MAX_PEOPLE)
         people = [guest.person for guest in guests]
         _lanes.check_loras(people, settings)
-        seats, preview = _lanes.take_seats(
-            template, people, faces[0], _host.face_engine(settings.engine), settings.size
+        seats, preview, report = _lanes.take_seats(
+            template, people, faces[0], _host.face_engine(settings.engine), settings
         )
-        graph, group_photo = _lanes.build(links, guests, seats, settings)
-        return io.NodeOutput(group_photo, preview, expand=graph)
+        graph, group_photo, inspect = _lanes.build(links, guests, seats, settings)
+        return io.NodeOutput(group_photo, preview, inspect, report, expand=graph)
+
+
+def _lane_inputs() -> list[Any]:
+    """What each lane of Group Portrait can do besides."""
+    return [
+        io.Combo.Input(
+            "assign",
+            options=["left to right", "by likeness", "by gender and age"],
+            default="left to right",
+            optional=True,
+            tooltip="Who goes into which face where 'faces' is empty: in order, or so that likeness, or gender and age, fit best "
+            "over all.",
+        ),
+        io.Combo.Input(
+            "fusion",
+            options=["embedded", "inswapper"],
+            default="embedded",
+            optional=True,
+            tooltip="How faces are fused, see Face Fusion. 'inswapper' is for non-commercial research only.",
+        ),
+        io.Float.Input(
+            "refine",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            optional=True,
+            tooltip="A last pass over each fused face and its seam at this denoise; 0.1 to 0.15 settles skin and light, 0 leaves it out.",
+        ),
+        io.ControlNet.Input(
+            "edge_control_net",
+            optional=True,
+            tooltip="A Canny ControlNet: keeps hair, clothes and background; the face itself is cut out of the edges.",
+        ),
+        io.Float.Input(
+            "edge_strength",
+            default=0.2,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            optional=True,
+            tooltip="Strength of the Canny ControlNet.",
+        ),
+        io.ControlNet.Input(
+            "pose_control_net",
+            optional=True,
+            tooltip="An OpenPose ControlNet: keeps the pose of each person in the template.",
+        ),
+        io.Float.Input(
+            "pose_strength",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            optional=True,
+            tooltip="Strength of the OpenPose ControlNet.",
+        ),
+    ]

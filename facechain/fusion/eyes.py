@@ -14,7 +14,8 @@ _UPPER = {"right": (33, 246, 161, 160, 159, 158, 157, 173, 133), "left": (362, 3
 _LOWER = {"right": (33, 7, 163, 144, 145, 153, 154, 155, 133), "left": (362, 382, 381, 380, 374, 373, 390, 249, 263)}
 _RINGS = {"right": RIGHT_EYE, "left": LEFT_EYE}
 _LEAST_OPENING = 0.12  # height over width below which no iris is looked for
-_FARTHEST_SHIFT = 0.18  # in eye widths; beyond it the white of the eye would run out
+_FARTHEST_SHIFT = 0.15  # in eye widths; beyond it the white of the eye would run out
+_FARTHEST_APART = 0.17  # of two gazes; the photo's eyes then look at most so far past the picture's as nobody sees
 _IRIS_CONTRAST = 0.4  # shut eyes of the test pictures stay below 0.31, open ones above 0.44
 _OPENINGS_ALIKE = (0.6, 1.7)
 
@@ -62,7 +63,7 @@ def keeps_target_eyes(source_eyes: dict[str, Eye], target_eyes: dict[str, Eye]) 
         if source.gaze is None or target.gaze is None:
             continue
         ratio = target.opening / max(source.opening, 1e-3)
-        if abs(source.gaze - target.gaze) > _FARTHEST_SHIFT or not _OPENINGS_ALIKE[0] < ratio < _OPENINGS_ALIKE[1]:
+        if abs(source.gaze - target.gaze) > _FARTHEST_APART or not _OPENINGS_ALIKE[0] < ratio < _OPENINGS_ALIKE[1]:
             return True
     return False
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..faces.angles import head_angles
+from ..faces.mesh import five_points
 from . import masks
 from .eyes import keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
@@ -23,6 +25,10 @@ _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must 
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
 _FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
 _LIPS_DIFFER = (0.06, 0.16)  # difference of the gaps between the lips from which the picture keeps its own lips
+
+# A swap network's part: (picture in the new shape [H, W, 3], how far it moved the five points [5, 2]) to the face that
+# the network drew, in place [H, W, 3], and where it drew it [H, W] 0..1.
+Swap = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -49,17 +55,26 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """picture: [H, W, 3] float32 0..1. mask: [H, W] float32 0..1; where it is 0, picture is the input itself."""
+    """picture: [H, W, 3] float32 0..1. mask: [H, W] float32 0..1; where it is 0, picture is the input itself.
+
+    alpha: [H, W] float32 0..1, how much of the new face shows; beyond it the mask holds the change of shape alone.
+    face: [H, W, 3] float32 0..1, the new face before it was blended in, on the picture.
+    """
 
     picture: np.ndarray
     mask: np.ndarray
+    alpha: np.ndarray
+    face: np.ndarray
 
 
-def fuse_face(picture: np.ndarray, mesh: np.ndarray, source: Source, strength: Strength) -> Fused:
+def fuse_face(
+    picture: np.ndarray, mesh: np.ndarray, source: Source, strength: Strength, swap: Swap | None = None
+) -> Fused:
     """Put the source's face over the face with this mesh.
 
     picture: [H, W, 3] float32 0..1, best the crop that `work_area` names. mesh: [468, 3] in its pixels, centres at
-    whole numbers. Time follows the area of the face.
+    whole numbers. swap: a network that draws the face; else the source's picture is warped. Time follows the area of
+    the face.
     """
     target = mesh.astype(np.float64)
     width = float(np.ptp(target[:, :2], axis=0).max())
@@ -69,14 +84,24 @@ def fuse_face(picture: np.ndarray, mesh: np.ndarray, source: Source, strength: S
     opposite = with_gaze(source.mesh[surface().mirror], mirrored_eyes(source_eyes), target_eyes)
     bend, maps = draw_maps(goal, target, (cut, opposite), picture.shape[:2], width)
     bent = sample(picture, _pixels(picture.shape[:2]) + bend) if strength.shape > 0 else picture
-    lit, alpha = _new_face(bent[maps.box], source, maps, goal, width, strength.skin_tone)
-    keep_eyes = keeps_target_eyes(source_eyes, target_eyes)
-    alpha = alpha * _unlike(source.mesh, target, goal, maps, width, keep_eyes) * strength.identity
+    if swap is None:
+        lit, alpha = _new_face(bent[maps.box], source, maps, goal, width, strength.skin_tone)
+        keep_eyes = keeps_target_eyes(source_eyes, target_eyes)
+        alpha = alpha * _unlike(source.mesh, target, goal, maps, width, keep_eyes)
+    else:
+        drawn, seen = swap(bent, five_points(goal) - five_points(target))
+        drawn = np.concatenate([drawn, seen[..., None]], -1)[maps.box]
+        lit, alpha = _drawn_face(bent[maps.box], drawn, source, maps, goal, width, strength.skin_tone)
+    alpha = alpha * strength.identity
     fused, changed = bent.copy(), smooth_step(np.linalg.norm(bend, axis=-1), 0.02, 0.2)
     fused[maps.box] += alpha[..., None] * (np.clip(lit, 0, 1) - fused[maps.box])
     changed[maps.box] = np.maximum(changed[maps.box], alpha)
     changed[changed < _FAINTEST] = 0
-    return Fused(np.where(changed[..., None] > 0, fused, picture).clip(0, 1), changed.astype(np.float32))
+    whole, face = np.zeros(picture.shape[:2], np.float32), bent.copy()
+    whole[maps.box] = alpha
+    face[maps.box] += maps.inside[..., None] * (np.clip(lit, 0, 1) - face[maps.box])
+    fused = np.where(changed[..., None] > 0, fused, picture).clip(0, 1)
+    return Fused(fused, changed.astype(np.float32), whole, face.clip(0, 1))
 
 
 def work_area(mesh: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -92,24 +117,44 @@ def _new_face(
     bent: np.ndarray, source: Source, maps: Maps, goal: np.ndarray, width: float, skin_tone: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The relit face [H, W, 3] over the maps' box, and where it shows [H, W] 0..1; bent: the picture there."""
-    by_mirror = float(smooth_step(np.array(abs(head_angles(source.mesh)[0])), *_TURNED_YAW))
-    texture, shown = _texture(source, maps, width, by_mirror)
+    texture, shown = _texture(source, maps, width)
     skin = maps.masks["skin"] * smooth_step(maps.facing[..., 2], 0.1, 0.4)
     target_light, source_light = skin_light(bent, skin, width), skin_light(texture, skin * shown, width)
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
     own_colour = (mean_skin(texture, bare_source) / mean_skin(bent, bare_target)) ** skin_tone
     plain = (1 - maps.masks["drawn"]) * maps.inside
     rough = roughness(texture, source_light, bent, target_light, np.minimum(bare_source, bare_target))
-    lit = relit(texture, source_light, target_light, plain, own_colour, width, rough)
+    lit = relit(texture, source_light, target_light, plain, maps.masks["broad"], own_colour, width, rough)
     lit = with_grain_of(bent, lit, skin * shown, maps.inside)
     return lit, _visible(maps, shown, source_light, target_light, goal, width)
 
 
-def _texture(source: Source, maps: Maps, width: float, by_mirror: float) -> tuple[np.ndarray, np.ndarray]:
+def _drawn_face(
+    bent: np.ndarray, drawn: np.ndarray, source: Source, maps: Maps, goal: np.ndarray, width: float, skin_tone: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """As _new_face, of what a swap network drew: [H, W, 4], the last channel where it did.
+
+    The network keeps light and expression itself; its colours are brought to the picture's.
+    """
+    face, seen = drawn[..., :3], drawn[..., 3]
+    skin = maps.masks["skin"] * smooth_step(maps.facing[..., 2], 0.1, 0.4) * seen
+    light = skin_light(bent, skin, width)
+    bare = skin * (1 - light.covered)
+    gain = mean_skin(bent, bare) / mean_skin(face, bare)
+    if skin_tone > 0:
+        texture, shown = _texture(source, maps, width)
+        gain = gain * (mean_skin(texture, bare * shown) / mean_skin(bent, bare)) ** skin_tone
+    lit = with_grain_of(bent, (face * gain).astype(np.float32), skin, maps.inside)
+    nothing = SkinLight(light.light, light.fine, np.zeros_like(light.covered))  # a network's face has no hair over it
+    return lit, _visible(maps, seen, nothing, light, goal, width)
+
+
+def _texture(source: Source, maps: Maps, width: float) -> tuple[np.ndarray, np.ndarray]:
     """The source's face in the new shape [H, W, 3], and how well the source shows each pixel [H, W] 0..1.
 
-    Where the source's head is turned away, the other half of the face, mirrored, stands in: by_mirror 0..1.
+    Where the source's head is turned away, the other half of the face, mirrored, stands in.
     """
+    by_mirror = float(smooth_step(np.array(abs(head_angles(source.mesh)[0])), *_TURNED_YAW))
     layers = np.concatenate([source.picture, source.mask[..., None]], -1)
     both = sample(layers, maps.source)
     facing = maps.facing[..., 0]
@@ -131,10 +176,13 @@ def _visible(
     hair = _widened(source_light.covered * bare * maps.masks["rim"], 0.03 * width)
     alpha = alpha * (1 - hair * (1 - maps.masks["drawn"]))
     alpha = alpha * (1 - _fringe(source_light.covered, maps) * maps.masks["forehead"])
-    if masks.wears_glasses(target_light.covered, maps.canonical, maps.inside > 0.5):
+    covered = target_light.covered
+    if masks.wears_glasses(covered, maps.canonical, maps.inside > 0.5):
         upper = 1 - smooth_step(maps.canonical[..., 1], -0.02, 0.04)
         bare = np.maximum(bare, upper * (1 - masks.eye_openings(_in_box(goal, maps), alpha.shape, width)))
-    alpha = alpha * (1 - target_light.covered * bare)
+    else:
+        covered = masks.from_outside(covered, maps.masks["face"], maps.masks["features"])
+    alpha = alpha * (1 - covered * bare)
     return blurred(alpha, 0.006 * width) * maps.inside
 
 

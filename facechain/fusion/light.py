@@ -16,8 +16,11 @@ _REACHES = (0.35, 0.2, 0.1)
 _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
 # How far, in logs, a photo's own shine, shading and blushes may stand out of the new light; wider than _PATCH
 # (parts of the face's width) it is shading, finer it is lines and pores.
-_SHINE, _SHADE, _BLUSH, _PATCH = 0.12, 0.2, 0.04, 0.02
-_ROUGHNESS = (0.7, 1.1)
+_SHINE, _SHADE, _BLUSH, _PATCH = 0.12, 0.25, 0.04, 0.02
+# The same for brighter and darker patches of broad skin: there a flash photo's shine is no feature of the person.
+_BROAD_SHINE, _BROAD_SHADE, _PATCH_SHINE = 0.03, 0.15, 0.12
+_FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
+_ROUGHNESS = (0.6, 1.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +28,12 @@ class SkinLight:
     """Light on a face, at the size of the face.
 
     light: [H, W, 3] > 0, the skin's blurred brightness and colour, continued over everything else.
+    fine: the same, following the shading more closely, where no feature is near.
     covered: [H, W] 0..1, 1 where something that is not bare skin lies on the skin (hair, glasses, a hand).
     """
 
     light: np.ndarray
+    fine: np.ndarray
     covered: np.ndarray
 
 
@@ -51,7 +56,9 @@ def skin_light(picture: np.ndarray, skin: np.ndarray, face_width: float) -> Skin
             off = difference
         weight = prior / (1 + difference**4)
     covered = _step(blurred(off, 0.01 * face_width * scale), 1.3, 2.3)
-    return SkinLight(np.exp(resized(light, (height, width))), resized(covered[..., None], (height, width))[..., 0])
+    fine = _blurred_over(logs - light, weight * (1 - covered), _FINE * face_width * scale) + light
+    full = [resized(values, (height, width)) for values in (light, fine, covered[..., None])]
+    return SkinLight(np.exp(full[0]), np.exp(full[1]), full[2][..., 0])
 
 
 def relit(
@@ -59,6 +66,7 @@ def relit(
     source_light: SkinLight,
     target_light: SkinLight,
     skin: np.ndarray,
+    broad: np.ndarray,
     own_colour: np.ndarray,
     face_width: float,
     roughness: float,
@@ -76,9 +84,18 @@ def relit(
     weight = skin[..., None] + 1e-3
     patches = blurred(brightness * weight, _PATCH * face_width) / blurred(weight, _PATCH * face_width)
     lines = np.minimum(brightness - patches, _SHINE) * roughness
-    calm = _soft(patches, _SHADE) + lines + _soft(colour, _BLUSH)
+    broad = broad[..., None]
+    shine, shade = _PATCH_SHINE + broad * (_BROAD_SHINE - _PATCH_SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
+    calm = _soft(np.maximum(patches, 0), shine) + _soft(np.minimum(patches, 0), shade) + lines + _soft(colour, _BLUSH)
     detail = detail + skin[..., None] * (calm - detail)
-    return (np.exp(detail) * target_light.light * own_colour - _FLOOR).astype(np.float32)
+    light = target_light.light * (target_light.fine / target_light.light) ** broad * own_colour
+    return (_shouldered(light, np.exp(detail)) - _FLOOR).astype(np.float32)
+
+
+def _shouldered(light: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """light times detail, but what would leave the picture's range nears its end as film does, without an edge."""
+    room = np.maximum(1 + _FLOOR - light, 0.02)
+    return np.where(detail > 1, light + room * (1 - np.exp(-light * (detail - 1) / room)), light * detail)
 
 
 def _colourfulness(source_light: SkinLight, target_light: SkinLight, skin: np.ndarray) -> float:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .sampling import blurred
+from .sampling import blurred, resized
 from .topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
 _OPEN_MOUTH = 0.035  # gap of the inner lips, in widths of the mouth, from which teeth or tongue show
+_LABELS = 160  # pixels of the longer side on which connected parts are told apart
 
 
 def smooth_step(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -50,6 +51,22 @@ def _grown(ring: np.ndarray, by: float) -> np.ndarray:
     middle = ring.mean(0)
     away = ring - middle
     return ring + away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6) * by
+
+
+def from_outside(covered: np.ndarray, face: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """covered [H, W] 0..1 without its islands: what lies over a face (hair, a hand, a microphone) comes from beyond
+    its outline, while shadows beside the nose and under the lips are the face's own.
+
+    face, features: [H, W] 0..1, as the atlas has them.
+    """
+    from scipy.ndimage import label
+
+    step = max(1, round(max(covered.shape) / _LABELS))
+    solid = (covered > 0.25) & (features < 0.5)
+    labels, _ = label(solid[::step, ::step])  # type: ignore[misc]
+    outer = np.unique(labels[(face < 0.25)[::step, ::step]])
+    kept = np.isin(labels, outer[outer > 0]).astype(np.float32)
+    return covered * resized(blurred(kept, 1.0)[..., None], covered.shape)[..., 0].clip(0, 0.5) * 2
 
 
 def wears_glasses(covered: np.ndarray, places: np.ndarray, inside: np.ndarray) -> bool:

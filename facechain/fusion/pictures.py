@@ -14,7 +14,9 @@ from ..faces.base import Face, FaceEngine, distance
 from ..images import to_pixels
 from ..likeness import Reference, reference
 from ..person import Person
-from .face import Strength, fuse_face, work_area
+from .face import Strength, Swap, fuse_face, work_area
+from .inswapper import LICENCE, Swapper, check_embedder
+from .looks import Look, face_look, untouched_look
 from .meshes import with_meshes
 from .sources import HALF_PIXEL, Photo, best_photo, photos_of
 
@@ -27,12 +29,13 @@ Report = dict[str, Any]
 @dataclass(frozen=True, eq=False)
 class FusedPictures:
     """images: as they came in, with new faces. masks: [N, H, W] float32 0..1, 0 = bit-identical to the input.
-    reports: one a picture, ready for JSON.
+    reports: one a picture, ready for JSON. looks: what was done to each face, for `inspection`.
     """
 
     images: torch.Tensor
     masks: torch.Tensor
     reports: list[Report]
+    looks: list[Look]
 
 
 def fuse_pictures(
@@ -45,6 +48,7 @@ def fuse_pictures(
     face_index: int = 1,
     region: torch.Tensor | None = None,
     fallback: torch.Tensor | None = None,
+    swapper: Swapper | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> FusedPictures:
     """Fuse the person's face into IMAGE [N, H, W, 3 or 4], any range of values, on the CPU.
@@ -52,10 +56,11 @@ def fuse_pictures(
     faces: one of FACE_CHOICES; face_index counts from 1, left to right. region: MASK [1 or N, h, w]; only faces
     and pixels inside are changed. fallback: IMAGE [1 or N, H, W, 3 or 4] of the same size, taken instead of a picture
     in which there is nothing to fuse (a face that was drawn anew and lost); that picture's mask is then relative to it.
+    swapper: the network that draws the faces; without one the person's photo is warped.
     progress: called with the number of pictures done; may raise to cancel.
     A picture without a face is not changed, and its report says so.
     Raises RecordError where the engine cannot read a person that another embedder made, FaceError where no photo of the person
-    can be used, FaceChainError for a choice that does not exist.
+    can be used, FaceChainError for a choice that does not exist, or an engine whose embeddings the swapper cannot use.
     """
     if faces not in FACE_CHOICES:
         raise FaceChainError(f"there is no choice of faces {faces!r}", f"Choose one of: {', '.join(FACE_CHOICES)}")
@@ -68,26 +73,45 @@ def fuse_pictures(
     masks = torch.zeros(images.shape[:3])
     if strength.identity == 0:
         note = "identity is 0: picture unchanged"
-        return FusedPictures(images, masks, [_report(n, None, note) for n in range(len(images))])
+        looks = [
+            untouched_look(f"picture {n + 1}", to_pixels(image)[0], "identity is 0") for n, image in enumerate(images)
+        ]
+        return FusedPictures(images, masks, [_report(n, None, note) for n in range(len(images))], looks)
     photos = photos_of(person)
     regions = _regions(region, images)
     fused = images.clone()
-    reports = []
+    network = _Network(swapper, engine, known) if swapper else None
+    reports: list[Report] = []
+    looks: list[Look] = []
     for number in range(len(images)):
-        work = _Work(fused[number], masks[number], photos, known, engine, strength, regions(number))
+        work = _Work(fused[number], masks[number], photos, known, engine, strength, regions(number), network, looks)
         report = work.run(number, faces, face_index)
         if fallback is not None and not report["changed"]:
             fused[number] = fallback[number % len(fallback)]
             why = report["note"].removesuffix(": picture unchanged")
             report = {**work.run(number, faces, face_index), "note": f"{why}: the fallback picture was taken"}
-        reports.append(report)
+        if not report["changed"]:
+            why = report["note"].removesuffix(": picture unchanged")
+            looks.append(untouched_look(f"picture {number + 1}", to_pixels(fused[number])[0], why))
+        reports.append(report if swapper is None else {**report, "fusion": "inswapper", "licence": LICENCE})
         progress(number + 1)
-    return FusedPictures(fused, masks, reports)
+    return FusedPictures(fused, masks, reports, looks)
+
+
+class _Network:
+    """A swap network that knows whose face it draws. Raises FaceChainError where the engine's embeddings do not fit it."""
+
+    def __init__(self, swapper: Swapper, engine: FaceEngine, known: Reference) -> None:
+        check_embedder(engine.embedder, known.embeddings.shape[1], swapper)
+        self._swapper, self._latent = swapper, swapper.latent(known.embeddings.mean(0))
+
+    def draw(self, picture: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._swapper.swap(picture, points, self._latent)
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One picture being fused; picture and mask are written to."""
+    """One picture being fused; picture and mask are written to, looks are added."""
 
     picture: torch.Tensor
     mask: torch.Tensor
@@ -96,6 +120,8 @@ class _Work:
     engine: FaceEngine
     strength: Strength
     region: np.ndarray | None
+    network: _Network | None
+    looks: list[Look]
 
     def run(self, number: int, choice: str, index: int) -> Report:
         pixels = to_pixels(self.picture)[0]
@@ -108,7 +134,7 @@ class _Work:
         if choice == "by index" and index > len(inside):
             return _report(number, len(found), f"there is no face {index}: picture unchanged")
         chosen = self._chosen(inside, choice, index)
-        changed = [{"face": found.index(face) + 1, **self._fuse(face)} for face in chosen]
+        changed = [self._fuse(number, found.index(face) + 1, face) for face in chosen]
         return {**_report(number, len(found), ""), "changed": changed}
 
     def _chosen(self, faces: list[Face], choice: str, index: int) -> list[Face]:
@@ -127,22 +153,29 @@ class _Work:
         box = self.region[top : bottom + 1, left : right + 1]
         return box.size > 0 and float(box.mean()) >= _IN_REGION
 
-    def _fuse(self, face: Face) -> Report:
+    def _fuse(self, picture: int, number: int, face: Face) -> Report:
         assert face.mesh is not None
         rows, columns = work_area(face.mesh, (self.picture.shape[0], self.picture.shape[1]))
         before = torch.nan_to_num(self.picture[rows, columns, :3].float().cpu(), nan=0.0, posinf=1.0, neginf=0.0)
         crop = before.clamp(0, 1).numpy()
-        mesh = face.mesh - HALF_PIXEL - [columns.start, rows.start, 0]
         at_crop = _moved(face, columns.start, rows.start)
+        assert at_crop.mesh is not None
         photo = best_photo(self.photos, crop, at_crop)
-        result = fuse_face(crop, mesh, photo.source, self.strength)
-        picture, mask = result.picture, result.mask
+        done = fuse_face(crop, at_crop.mesh - HALF_PIXEL, photo.source, self.strength, self._swap(at_crop))
         if self.region is not None:
             part = self.region[rows, columns]
-            picture, mask = crop + part[..., None] * (picture - crop), mask * part
-        self._write(picture, mask, rows, columns)
+            done = replace(done, picture=crop + part[..., None] * (done.picture - crop), mask=done.mask * part)
+        self._write(done.picture, done.mask, rows, columns)
         likeness = self._likeness(face, self._again(face, rows, columns))
-        return {"photo": photo.name or photo.number + 1, "photo_yaw": round(photo.yaw, 1), **likeness}
+        about = {"face": number, "photo": photo.name or photo.number + 1, "photo_yaw": round(photo.yaw, 1), **likeness}
+        self.looks.append(face_look(f"picture {picture + 1}, face {number}", crop, photo, done, about))
+        return about
+
+    def _swap(self, face: Face) -> Swap | None:
+        if self.network is None:
+            return None
+        draw, points = self.network.draw, face.points - HALF_PIXEL[:2]
+        return lambda picture, moved: draw(picture, points + moved)
 
     def _write(self, picture: np.ndarray, mask: np.ndarray, rows: slice, columns: slice) -> None:
         new = torch.from_numpy(picture).to(self.picture)
@@ -195,7 +228,7 @@ def _embedding(face: Face) -> np.ndarray:
 
 def _moved(face: Face, x: int, y: int) -> Face:
     assert face.mesh is not None
-    return replace(face, mesh=face.mesh - [x, y, 0])
+    return replace(face, mesh=face.mesh - [x, y, 0], points=face.points - [x, y])
 
 
 def _report(number: int, faces: int | None, note: str) -> Report:

@@ -22,9 +22,12 @@ LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 LEFT_BROW = (285, 295, 282, 283, 276, 300, 293, 334, 296, 336)
 RIGHT_BROW = (55, 65, 52, 53, 46, 70, 63, 105, 66, 107)
+NOSE = (8, 193, 122, 196, 236, 198, 209, 49, 48, 64, 98, 97, 2, 326, 327, 294, 278, 279, 429, 420, 456, 419, 351, 417)
 NOSTRILS = (97, 2, 326, 327, 278, 344, 440, 274, 1, 44, 220, 115, 48, 98)
 
 ATLAS = 256  # pixels of a side of the masks below
+_FOREHEAD = (0.19, 0.06)  # above the brows: where the new face has ended, and where it begins to
+_EDGE = (0.005, 0.06)  # distances from the outline between which the new face sets in
 _SPAN = 1.2  # canonical units that a side of the masks covers
 
 
@@ -58,6 +61,7 @@ class Atlas:
     skin: plain skin, to measure colour and light on: no eyes, brows, lips, nostrils.
     features: brows, eyes, nostrils and lips, with some margin. drawn: the same without margin, but with the lids.
     forehead: all above the brows. rim: the outline and the forehead, where hair falls over a face. lips: the lips with some margin.
+    broad: cheeks, jaw and forehead, away from everything that makes a face this person's.
     """
 
     face: np.ndarray
@@ -67,6 +71,7 @@ class Atlas:
     forehead: np.ndarray
     rim: np.ndarray
     lips: np.ndarray
+    broad: np.ndarray
 
 
 ATLAS_MASKS = tuple(Atlas.__annotations__)
@@ -77,10 +82,10 @@ def atlas() -> Atlas:
     """The masks; drawn at the first call, then shared. Do not write to them."""
     outline = _drawn(OVAL)
     distance = _inner_distance(outline)
-    edge = _smooth_step(distance, 0.01, 0.085)
+    edge = _smooth_step(distance, *_EDGE)
     y = (np.arange(ATLAS) + 0.5) / ATLAS * _SPAN - _SPAN / 2
     brow_top = surface().points[list(LEFT_BROW + RIGHT_BROW), 1].min()
-    below_hairline = _smooth_step(y, brow_top - 0.17, brow_top - 0.03)[:, None]
+    below_hairline = _smooth_step(y, brow_top - _FOREHEAD[0], brow_top - _FOREHEAD[1])[:, None]
     rings = [_drawn(ring) for ring in (LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW, LIPS, NOSTRILS)]
     features = np.maximum.reduce([_grown(ring, 0.025) for ring in rings])
     brow_lines = np.array([_top_of(rings[2] + rings[3])], np.float32)
@@ -95,7 +100,13 @@ def atlas() -> Atlas:
         forehead=forehead.astype(np.float32),
         rim=np.maximum(1 - _smooth_step(distance, 0.06, 0.2), above_brows).astype(np.float32),
         lips=_soft(_grown(rings[4], 0.03), 0.02),
+        broad=_broad(np.maximum.reduce([*rings, _drawn(NOSE)])),
     )
+
+
+def _broad(special: np.ndarray) -> np.ndarray:
+    """1 far from the features, falling to 0 beside them."""
+    return _smooth_step(_inner_distance(1 - special), 0.03, 0.12).astype(np.float32)
 
 
 def _top_of(mask: np.ndarray) -> np.ndarray:

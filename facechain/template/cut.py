@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,15 +41,15 @@ def checked_template(template: torch.Tensor) -> torch.Tensor:
     return template
 
 
-def find_faces(template: torch.Tensor, engine: FaceEngine) -> list[Face]:
-    """The faces of a template [1, H, W, C], left to right by their centres.
+def find_faces(template: torch.Tensor, engine: FaceEngine, *, described: bool = False) -> list[Face]:
+    """The faces of a template [1, H, W, C], left to right by their centres; described: with embedding, age and gender.
 
     Raises PhotoError for a template that cannot be used, FaceError where it shows no face.
     """
     height, width = checked_template(template).shape[1:3]
     step = -(-max(height, width) // _LARGEST_SEEN)
     pixels = to_pixels(template[:, ::step, ::step])
-    faces = _faces_once(pixels[0], engine)
+    faces = _faces_once(pixels[0], engine, described)
     if not faces:
         raise FaceError(
             f"the template ({width}x{height} pixels) shows no face",
@@ -57,14 +58,16 @@ def find_faces(template: torch.Tensor, engine: FaceEngine) -> list[Face]:
     return [_enlarged(face, step) for face in faces] if step > 1 else faces
 
 
-_seen: dict[tuple[str, bytes], list[Face]] = {}
+_seen: dict[tuple[str, bytes, bool], list[Face]] = {}
 
 
-def _faces_once(pixels: np.ndarray, engine: FaceEngine) -> list[Face]:
+def _faces_once(pixels: np.ndarray, engine: FaceEngine, described: bool) -> list[Face]:
     """The faces of uint8 [H, W, 3], left to right; kept, since each person of a group asks about the same template."""
-    key = (engine.name, hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest())
+    key = (engine.name, hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(), described)
     if key not in _seen:
-        faces = sorted(engine.analyze([pixels], embed=False)[0], key=lambda face: face.center[0])
+        faces = sorted(
+            engine.analyze([pixels], embed=described, attributes=described)[0], key=lambda face: face.center[0]
+        )
         if len(_seen) >= _KEPT:
             _seen.clear()
         _seen[key] = faces
@@ -106,6 +109,20 @@ def place_face(
         neighbours=tuple(outline_of(other) for other in faces if other is not face),
     )
     return replace(record, signature=look(template[0], record))
+
+
+def faces_report(faces: Sequence[Face]) -> list[dict[str, Any]]:
+    """The faces of a template, ready for JSON: number, box in pixels, angles, and age and gender where they are known."""
+    return [
+        {
+            "face": number,
+            "box": [round(float(v)) for v in face.box],
+            "yaw": round(face.yaw, 1),
+            "roll": round(face.roll, 1),
+            **({} if face.gender is None else {"gender": face.gender, "age": round(face.age or 0)}),
+        }
+        for number, face in enumerate(faces, 1)
+    ]
 
 
 def crop_of(template: torch.Tensor, face: TemplateFace) -> torch.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_insightface import write_network
 
 from facechain import onnx
 from facechain.errors import ModelFileError
@@ -27,32 +28,6 @@ with_package = pytest.mark.skipif(
 
 def picture(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
-
-
-# --- small networks ---
-
-
-def write_network(path: Path, side: int, numbers: int, cells: int, constant: list[float] | None = None) -> None:
-    """[1, 3, side, side] to [1, numbers]: mean colours of cells x cells parts, mixed; or always the constant."""
-    from onnx import TensorProto, helper, numpy_helper, save  # pyright: ignore[reportMissingImports]
-
-    width = 3 * cells * cells
-    mix = np.random.default_rng(7).normal(size=(width, numbers)).astype(np.float32)
-    shift = np.zeros(numbers, np.float32) if constant is None else np.array(constant, np.float32)
-    mix = mix if constant is None else mix * 0
-    step = side // cells
-    graph = helper.make_graph(
-        [
-            helper.make_node("AveragePool", ["data"], ["pooled"], kernel_shape=[step, step], strides=[step, step]),
-            helper.make_node("Flatten", ["pooled"], ["flat"]),
-            helper.make_node("Gemm", ["flat", "mix", "shift"], ["out"]),
-        ],
-        "small",
-        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, side, side])],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, numbers])],
-        [numpy_helper.from_array(mix, "mix"), numpy_helper.from_array(shift, "shift")],
-    )
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from facechain.fusion.grain import with_grain_of
 from facechain.fusion.light import relit, skin_light
-from facechain.fusion.masks import mouth_gap, open_mouth, ring_mask, smooth_step
+from facechain.fusion.masks import from_outside, mouth_gap, open_mouth, ring_mask, smooth_step
 from facechain.fusion.raster import normals, rasterise
 from facechain.fusion.sampling import blurred, resized, sample
 from facechain.fusion.shape import mixed_shape, similarity_fit
@@ -105,8 +105,32 @@ def test_relit_takes_over_shading_and_colour() -> None:
     target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
     source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
     lights = [skin_light(p, skin, 80) for p in (source, target)]
-    new = relit(source, lights[0], lights[1], skin, np.ones(3), 80, 1.0)
+    new = relit(source, lights[0], lights[1], skin, 0 * skin, np.ones(3), 80, 1.0)
     np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
+
+
+def test_a_flash_photos_shine_makes_no_pale_patch() -> None:
+    """A bright spot of a photo's cheek is light, not the person; near the features it is held down less."""
+    skin = np.ones((120, 120), np.float32)
+    rows, columns = np.mgrid[:120, :120]
+    spot = np.exp(-((rows - 60) ** 2 + (columns - 60) ** 2) / (2 * 7.0**2))[..., None].astype(np.float32)
+    source = np.full((120, 120, 3), [0.6, 0.45, 0.4], np.float32) * (1 + 0.6 * spot)
+    target = np.full((120, 120, 3), [0.9, 0.85, 0.8], np.float32)
+    lights = [skin_light(p, skin, 100) for p in (source, target)]
+    broad, near = (
+        relit(source, lights[0], lights[1], skin, part * skin, np.ones(3), 100, 1.0)[60, 60].mean() for part in (1, 0)
+    )
+    assert 0.84 < broad < 0.9 and broad < near < 1.0
+    assert relit(source * 3, lights[0], lights[1], skin, skin, np.ones(3), 100, 1.0).max() <= 1.0  # no burnt-out edge
+
+
+def test_only_what_reaches_the_outline_covers_a_face() -> None:
+    covered, face = np.zeros((200, 200), np.float32), np.zeros((200, 200), np.float32)
+    face[40:160, 40:160] = 1
+    covered[20:100, 60:70] = 1  # a strand of hair
+    covered[120:130, 95:110] = 1  # the shadow under a lip
+    kept = from_outside(covered, face, np.zeros_like(face))
+    assert kept[60:90, 63:67].min() > 0.9 and kept[110:140].max() == 0
 
 
 def test_grain_is_restored_and_crispness_kept_in_bounds() -> None:

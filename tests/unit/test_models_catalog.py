@@ -47,7 +47,7 @@ def test_each_group_is_there_and_each_file_tells_what_it_is(fetched: list[ModelF
     assert len({(file.folder, file.file) for file in fetched}) == len(fetched)
     for file in fetched:
         assert file.what and file.licence and file.urls
-        assert file.needed_by or file.group == "swap"
+        assert file.needed_by
 
 
 @pytest.mark.parametrize("name", ["README.md", "README_zh.md"])
