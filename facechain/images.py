@@ -13,6 +13,8 @@ from .errors import PhotoError
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # grey of red, green and blue (ITU-R BT.601)
 
+_ROWS = 64  # of a picture that are converted at once
+
 
 def to_pixels(image: torch.Tensor) -> list[np.ndarray]:
     """IMAGE [N, H, W, C] or [H, W, C], C = 1, 3 or 4, to a list of uint8 RGB [H, W, 3].
@@ -26,13 +28,20 @@ def to_pixels(image: torch.Tensor) -> list[np.ndarray]:
         raise PhotoError(
             f"a picture of shape {tuple(image.shape)} cannot be used", "Connect an IMAGE of [batch, height, width, 3]"
         )
-    values = torch.nan_to_num(image.detach().float().cpu(), nan=0.0, posinf=1.0, neginf=0.0).clamp(0, 1)
+    pixels = np.empty((*image.shape[:3], 3), np.uint8)
+    for number, picture in enumerate(image.detach()):
+        for top in range(0, len(picture), _ROWS):  # whole pictures in float would take memory, and time to get it
+            pixels[number, top : top + _ROWS] = _rows_to_pixels(picture[top : top + _ROWS])
+    return list(pixels)
+
+
+def _rows_to_pixels(rows: torch.Tensor) -> np.ndarray:
+    """uint8 [H, W, 3] or [H, W, 1]."""
+    values = torch.nan_to_num(rows.float().cpu(), nan=0.0, posinf=1.0, neginf=0.0).clamp_(0, 1)
     if values.shape[-1] == 4:
         alpha = values[..., 3:]
         values = values[..., :3] * alpha + (1 - alpha)
-    if values.shape[-1] == 1:
-        values = values.expand(*values.shape[:3], 3)
-    return list((values * 255).round().to(torch.uint8).numpy())
+    return values.mul_(255).round_().to(torch.uint8).numpy()
 
 
 def from_pixels(*pictures: np.ndarray) -> torch.Tensor:

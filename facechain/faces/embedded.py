@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -28,7 +28,8 @@ _MIN_SCORE = 0.65  # of detector and mesh together; real faces of the test pictu
 _LARGE = 1 / 8  # of the longest side: a lone face as wide as this is what the picture is about
 _SMALL = 1 / 16  # of what the detector sees at once: narrower faces (12 of its pixels) are missed now and then
 _CORNERS, _OVERLAP = 1.42, 1.2  # a turned view is this much larger to hold a picture's corners, to leave no gaps
-_WORKING_SIDE = 2560  # the detector reads larger pictures made smaller; a face of 1/32 of the side still has 80 pixels
+# The detector reads larger pictures made smaller. What it sees of a quarter of the side is 192 pixels.
+_WORKING_SIDE = 1024
 
 
 class EmbeddedEngine:
@@ -63,45 +64,61 @@ class EmbeddedEngine:
         return self.describe(image, find_faces(image), embed=with_embedding, attributes=with_attributes)
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, uint8 RGB [H, W, 3], and the form of it, `scale` times smaller, that the detector reads."""
+
+    full: np.ndarray
+    small: np.ndarray
+    scale: int
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> Picture:
+        image = checked_picture(image)
+        scale = max(1, max(image.shape[:2]) // _WORKING_SIDE)
+        small = np.asarray(Image.fromarray(np.ascontiguousarray(image)).reduce(scale)) if scale > 1 else image
+        return cls(image, small, scale)
+
+    def turned(self, turns: int) -> Picture:
+        """By quarter turns counter-clockwise, as np.rot90."""
+        return Picture(np.rot90(self.full, turns), np.rot90(self.small, turns), self.scale)
+
+
 def find_faces(image: np.ndarray) -> list[Face]:
     """The faces of uint8 RGB [H, W, 3], largest first, without embedding and attributes.
 
     One large face in the whole picture ends the search. Otherwise the picture is looked at
     from afar, where it showed no face, and then in parts, as long as that can show more.
     """
-    return look_closer(image, glance(image))
+    picture = Picture.of(image)
+    return look_closer(picture, glance(picture))
 
 
-def glance(image: np.ndarray, roll: float = 0.0) -> list[Face]:
-    """The faces that uint8 RGB [H, W, 3] shows as a whole, largest first: the first step of find_faces.
+def glance(picture: Picture, roll: float = 0.0) -> list[Face]:
+    """The faces that a picture shows as a whole, largest first: the first step of find_faces.
 
     roll: degrees by which the faces are turned clockwise, about; the detector hardly sees one that is turned by 45,
     so it is shown the picture turned back. Coordinates are the picture's all the same.
     """
-    image = checked_picture(image)
-    small, scale = _reduced(image)
-    view = whole(small.shape[1], small.shape[0])
+    view = whole(picture.small.shape[1], picture.small.shape[0])
     if roll:
-        faces = _look(image, small, scale, [_turned(view, roll, reach) for reach in (1.0, _CORNERS)], [])
+        faces = _look(picture, [_turned(view, roll, reach) for reach in (1.0, _CORNERS)], [])
     else:
-        far = replace(view, size=2 * view.size)
-        faces = _look(image, small, scale, [view], []) or _look(image, small, scale, [far], [])
+        faces = _look(picture, [view], []) or _look(picture, [replace(view, size=2 * view.size)], [])
     return sorted(faces, key=lambda face: -face.area)
 
 
-def look_closer(image: np.ndarray, faces: list[Face], roll: float = 0.0) -> list[Face]:
+def look_closer(picture: Picture, faces: list[Face], roll: float = 0.0) -> list[Face]:
     """The faces of a glance and those that the picture's parts show besides: the second step of find_faces."""
-    image = checked_picture(image)
-    small, scale = _reduced(image)
-    height, width = small.shape[:2]
+    height, width = picture.small.shape[:2]
     longest = max(width, height)
-    if len(faces) == 1 and faces[0].width > longest * scale * _LARGE:
+    if len(faces) == 1 and faces[0].width > longest * picture.scale * _LARGE:
         return faces
     for parts in (2, 4):
         views = tiles(width, height, parts)
         views = [_turned(view, roll, _OVERLAP) for view in views] if roll else views
-        faces = _look(image, small, scale, views, faces)
-        if faces and min(face.width for face in faces) > longest * scale / parts * _SMALL:
+        faces = _look(picture, views, faces)
+        if faces and min(face.width for face in faces) > longest * picture.scale / parts * _SMALL:
             break
     return sorted(faces, key=lambda face: -face.area)
 
@@ -110,14 +127,14 @@ def _turned(view: Region, roll: float, reach: float) -> Region:
     return replace(view, angle=math.radians(roll), size=view.size * reach)
 
 
-def _look(image: np.ndarray, small: np.ndarray, scale: int, views: list[Region], known: list[Face]) -> list[Face]:
-    """The known faces and those that the views of the small picture show besides; meshes come from the full one."""
+def _look(picture: Picture, views: list[Region], known: list[Face]) -> list[Face]:
+    """The known faces and those that the views of the small form show besides; meshes come from the full one."""
     faces = list(known)
-    for found in detect(small, views) if views else []:
-        found = found.enlarged(scale)
+    for found in detect(picture.small, views) if views else []:
+        found = found.enlarged(picture.scale)
         if any(float(overlap(found.box, face.box[None])[0]) > _SAME_DETECTION for face in faces):
             continue
-        face = _face(image, found)
+        face = _face(picture.full, found)
         if face is not None:
             faces.append(face)
     return _distinct(faces)
@@ -136,14 +153,6 @@ def _shared(a: np.ndarray, b: np.ndarray) -> float:
     """What two boxes share, as a part of the smaller one."""
     sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
     return float(sides.prod() / max(min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()), 1e-9))
-
-
-def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """The picture with its longest side near _WORKING_SIDE at most, and how many times smaller it is."""
-    scale = max(image.shape[:2]) // _WORKING_SIDE
-    if scale <= 1:
-        return image, 1
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).reduce(scale)), scale
 
 
 def _face(image: np.ndarray, found: Detection) -> Face | None:

@@ -10,18 +10,17 @@ import numpy as np
 from .base import Face, FaceEngine
 from .boxes import overlap
 from .detector import detect
-from .embedded import EmbeddedEngine, glance, look_closer
+from .embedded import EmbeddedEngine, Picture, glance, look_closer
 from .mesh import region_of
 
-# Faces read upside down score up to 0.93, upright ones up to 0.98: at or above this a face is the right way up.
-_SURE = 0.95
 # The face's score times the detector's on it, turned level by its own mesh: 0.70 and more where the mesh has it the
-# right way up, 0.61 and less where it took a beard for hair. It only says how long to search: the best view wins.
-_UNSURE_WHEN_LEVEL = 0.65
+# right way up, 0.61 and less where it took a beard for hair, up to 0.72 where it lies half a right angle off. These
+# only say how long to search: the best view wins.
+_SURE, _UNSURE = 0.70, 0.65
 _VIEW = 2.5  # what the detector sees of it, in lengths of the mesh
 _SAME = 0.2  # overlap of that detection with the mesh's box
 _COUNTED = 3  # faces of a photo that have a say, largest first
-_UPRIGHT = 45  # degrees of roll at most
+_UPRIGHT = 30  # degrees of roll at most
 _STEEP = 10  # degrees of roll from which the detector loses some of the faces
 
 
@@ -32,9 +31,9 @@ def analyze_any_orientation(
 
     image: uint8 RGB [H, W, 3]. The turned photo is np.rot90(image, turns): counter-clockwise,
     0 to 3. (0, []) where no turn shows a face.
-    The embedded networks decide, whichever engine describes the faces then: a face that is sure to be read the
-    right way up tells by its roll how the photo must be turned; else all turns are searched, at last those in between,
-    and the best wins. Where they find nobody, the engine itself is asked in each turn.
+    The embedded networks decide, whichever engine describes the faces then: faces that are sure to be read the right
+    way up end the search; else all turns are glanced at, then those in between, at last the parts of each, and the
+    view that detector and mesh are surest of wins. Where they find nobody, the engine itself is asked in each turn.
     """
     turns, faces = _upright(image)
     if isinstance(engine, EmbeddedEngine):
@@ -48,54 +47,54 @@ def analyze_any_orientation(
 
 def _upright(image: np.ndarray) -> tuple[int, list[Face]]:
     """As analyze_any_orientation, without embedding and attributes."""
-    first = glance(image)
-    if _surely_upright(first):
-        return 0, look_closer(image, first)
-    views = [_view(image, 0, first), *(_view(image, turn, glance(np.rot90(image, turn))) for turn in (1, 2, 3))]
-    if _best(views).merit < _UNSURE_WHEN_LEVEL:
-        views += [_view(image, 0, glance(image, roll)) for roll in (45, 135, 225, 315)]
-    if _best(views).merit < _UNSURE_WHEN_LEVEL:
+    picture = Picture.of(image)
+    views = [_view(picture, 0, glance(picture))]
+    if _surely_upright(views[0]):
+        return _levelled(picture, views[0])
+    views += [_view(picture, turn, glance(picture.turned(turn))) for turn in (1, 2, 3)]
+    if _best(views).merit < _UNSURE:
+        views += [_view(picture, 0, glance(picture, roll)) for roll in (45, 135, 225, 315)]
+    if _best(views).merit < _UNSURE:
         for turn in range(4):
-            turned = np.rot90(image, turn)
-            views.append(_view(image, turn, look_closer(turned, views[turn].faces)))
-            if turn == 0 and _surely_upright(views[-1].faces):
+            views.append(_view(picture, turn, look_closer(picture.turned(turn), views[turn].faces)))
+            if turn == 0 and _surely_upright(views[-1]):
                 break
-    return _levelled(image, _best(views))
+    return _levelled(picture, _best(views))
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """Faces as found in np.rot90(image, turns), and how surely they were read the right way up."""
+    """Faces as found in the picture turned by quarter turns, and how surely they were read the right way up."""
 
     turns: int
     faces: list[Face]
     merit: float
 
 
-def _view(image: np.ndarray, turns: int, faces: list[Face]) -> _View:
-    return _View(turns, faces, _merit(np.rot90(image, turns), faces))
+def _view(picture: Picture, turns: int, faces: list[Face]) -> _View:
+    return _View(turns, faces, _merit(np.rot90(picture.full, turns), faces))
 
 
 def _best(views: Sequence[_View]) -> _View:
     return max(views, key=lambda view: view.merit)
 
 
-def _surely_upright(faces: Sequence[Face]) -> bool:
-    return bool(faces) and faces[0].score >= _SURE and abs(faces[0].roll) <= _UPRIGHT
+def _surely_upright(view: _View) -> bool:
+    return view.merit >= _SURE and abs(_roll(view.faces)) <= _UPRIGHT
 
 
-def _levelled(image: np.ndarray, view: _View) -> tuple[int, list[Face]]:
+def _levelled(picture: Picture, view: _View) -> tuple[int, list[Face]]:
     """The quarter turns that bring the view's faces nearest to upright, and all faces in the photo so turned."""
     if not view.faces:
         return 0, []
     roll = _roll(view.faces)
     more = round(roll / 90)
     turns, rest = (view.turns + more) % 4, roll - 90 * more
-    turned = np.rot90(image, turns)
-    best = _view(image, turns, glance(turned))
+    turned = picture.turned(turns)
+    best = view if turns == view.turns else _view(picture, turns, glance(turned))
     if abs(rest) > _STEEP:  # people lean to both sides of the photo's own roll: look at its parts in both ways
-        best = _best([_view(image, turns, glance(turned, rest)), best])
-        best = _view(image, turns, look_closer(turned, best.faces, rest))
+        best = _best([_view(picture, turns, glance(turned, rest)), best])
+        best = _view(picture, turns, look_closer(turned, best.faces, rest))
     return turns, look_closer(turned, best.faces)
 
 

@@ -18,7 +18,11 @@ def person_mask(image: np.ndarray) -> np.ndarray:
     get finer edges.
     """
     height, width = image.shape[:2]
-    small = Image.fromarray(np.ascontiguousarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    mask = onnx.run(MODEL, np.asarray(small).astype(np.float32) / 255)[0].reshape(SIDE, SIDE)
-    full = Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR)
+    full = Image.fromarray(person_grid(image)).resize((width, height), Image.Resampling.BILINEAR)
     return np.clip(np.asarray(full), 0, 1)
+
+
+def person_grid(image: np.ndarray) -> np.ndarray:
+    """As person_mask, as the network gives it: [SIDE, SIDE] for the squeezed picture."""
+    small = Image.fromarray(np.ascontiguousarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX)
+    return onnx.run(MODEL, np.asarray(small).astype(np.float32) / 255)[0].reshape(SIDE, SIDE)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+_CODED = np.arange(256, dtype=np.float32) / 255
+_LINEAR = np.where(_CODED <= 0.04045, _CODED / 12.92, ((_CODED + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def linear_light(pixels: np.ndarray) -> np.ndarray:
+    """sRGB uint8 [...] to linear light, float32 [...] 0..1."""
+    return _LINEAR[pixels]
+
 
 def to_lab(pixels: np.ndarray) -> np.ndarray:
     """sRGB uint8 [..., 3] to CIE Lab (D65), float32 [..., 3]: L 0..100, a and b about -100..100."""
-    c = pixels.astype(np.float32) / 255
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    linear = linear_light(pixels)
     to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32)
     xyz = linear @ to_xyz.T / np.array([0.95047, 1.0, 1.08883], np.float32)
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..faces.base import Face
-from ..faces.segment import person_mask
+from ..faces.segment import person_grid
 from ..fusion import topology
 from ..images import LUMA, apply_affine, invert
 from .align import Alignment, cut
@@ -69,10 +69,11 @@ def person_in_crop(aligned: Alignment, photo: np.ndarray) -> np.ndarray:
         spots = apply_affine(aligned.matrix, corners * size)
         low = np.maximum(np.floor(spots.min(0)), 0).astype(int)
         high = np.minimum(np.ceil(spots.max(0)), photo.shape[1::-1]).astype(int)
-        mask = person_mask(np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]]))
-        shifted = aligned.matrix.copy()
-        shifted[:, 2] -= low
-        crop, inside = cut((mask * 255).astype(np.uint8), shifted, size)
+        grid = person_grid(np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]])).clip(0, 1)
+        scale = np.array(grid.shape[::-1]) / (high - low)
+        onto_grid = aligned.matrix * scale[:, None]
+        onto_grid[:, 2] = (aligned.matrix[:, 2] - low + 0.5) * scale - 0.5
+        crop, inside = cut((grid * 255).round().astype(np.uint8), onto_grid, size)
         looks.append((crop.astype(np.float32) / 255, inside))
     (coarse, inside), (fine, near) = looks
     from scipy.ndimage import distance_transform_edt

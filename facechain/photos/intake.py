@@ -16,6 +16,7 @@ from ..faces.base import EngineInfo, Face, FaceEngine, Gender
 from ..images import from_pixels
 from ..names import checked_name
 from ..person import Attributes, Person, load_person, quantise, save_person
+from ..threads import side_by_side
 from .align import Alignment, align
 from .background import Background, with_background
 from .captions import age_class, caption_of, describe, phrase_zh_of, wanted_tags
@@ -142,14 +143,13 @@ def take_in(
     if not accepted:
         raise _nothing_usable([j.verdict for j in judged])
     crops, images, notes = {}, [], {}
-    for done, place in enumerate(accepted):
+    cut = side_by_side(lambda i: _crop(photos[i], seen[i], judged[i], options), accepted)
+    for done, (place, (aligned, mask, smooth)) in enumerate(zip(accepted, cut, strict=True)):
         progress(len(photos) + done * len(photos) // len(accepted), 2 * len(photos))
-        aligned, mask = _crop(photos[place], seen[place], judged[place], options)
         if refiner is not None:
             refined = refiner.refine(aligned, mask)
             mask, notes[place] = refined.mask, refined.note
         crops[place] = (aligned, mask)
-        smooth = retouched(aligned.image, aligned.mesh, options.retouch)
         images.append(with_background(smooth, mask, options.background))
     progress(2 * len(photos), 2 * len(photos))
     masks = [crops[place][1] for place in accepted]
@@ -175,13 +175,16 @@ def save_new(person: Person, path: Path) -> Person:
     return person
 
 
-def _crop(photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions) -> tuple[Alignment, np.ndarray]:
-    """The crop as cut, and the head's mask."""
+def _crop(
+    photo: np.ndarray, seen: Seen, judged: Judged, options: IntakeOptions
+) -> tuple[Alignment, np.ndarray, np.ndarray]:
+    """The crop as cut, the head's mask, and the crop with its skin retouched."""
     if judged.face is None:
         raise ValueError("an accepted photo has a face")
     upright = np.ascontiguousarray(np.rot90(photo, seen.turns))
     aligned = align(upright, judged.face, options.size)
-    return aligned, head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
+    mask = head_mask(aligned, upright, [f for f in seen.faces if f is not judged.face])
+    return aligned, mask, retouched(aligned.image, aligned.mesh, options.retouch)
 
 
 def _attributes(judged: Sequence[Judged], options: IntakeOptions) -> Attributes:

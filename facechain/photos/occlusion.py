@@ -15,7 +15,7 @@ from ..faces.base import Face
 from ..faces.crops import crop
 from ..faces.mesh import region_of
 from ..fusion.topology import INNER_LIPS, LEFT_EYE, LIPS, OVAL, RIGHT_EYE
-from .filters import polygon, steps
+from .filters import linear_light, polygon, steps
 from .headmask import SKIN_PATCHES
 
 _SIDE = 160  # pixels of the face crop that is read
@@ -139,8 +139,7 @@ def chip_of(photo: np.ndarray, mesh: np.ndarray) -> Chip:
 
 def _ratios(pixels: np.ndarray) -> np.ndarray:
     """[H, W, 3] natural logarithms of red / green, blue / green and brightness, of linear light."""
-    values = pixels.astype(np.float32) / 255
-    light = np.log(np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) + 0.01)
+    light = np.log(linear_light(pixels) + 0.01)
     brightness = light @ np.array([0.3, 0.6, 0.1], np.float32)
     return np.stack([light[..., 0] - light[..., 1], light[..., 2] - light[..., 1], brightness], -1)
 

@@ -86,9 +86,9 @@ def age_doubts(intake: Intake) -> list[str]:
     age = intake.person.attributes.age
     if not intake.age_guessed or age >= _GROWN:
         return []
-    kind = age_class(age)
-    other = "an adult" if kind == "child" else "a child"
-    return [f"Taken for {'a child' if kind == 'child' else 'an adult'} by the photos: if this is {other}, set 'age'"]
+    child = age_class(age) == "child"
+    taken, other = ("a child", "an adult") if child else ("an adult", "a child")
+    return [f"Age: taken for {taken}. If this is {other}, set 'age'."]
 
 
 def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -161,6 +163,30 @@ def test_a_jpeg_of_12000_pixels_is_fine(tmp_path: Path) -> None:
     Image.new("RGB", (12_000, 9_000), (10, 200, 30)).save(tmp_path / "big.jpg")
     picture = read_photo(tmp_path / "big.jpg", 512)
     assert picture.shape == (384, 512, 3) and np.abs(picture.mean((0, 1)) - (10, 200, 30)).max() < 3
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from facechain.photos.folder import read_photos
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+for name in sys.argv[1:]:
+    before = peak()
+    pictures = read_photos([(name, Path(name))] * 3, 1024)
+    print(max(picture.shape[0] for picture in pictures), peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the standard library does not tell the peak of memory there")
+def test_memory_does_not_grow_with_the_photos_megapixels(tmp_path: Path, root: Path) -> None:
+    """Read one after another in a process of its own: photos of 3 megapixels, then of 108, which are 324 MB as pixels."""
+    for name, size in (("small.jpg", (2000, 1500)), ("large.jpg", (12_000, 9_000))):
+        Image.new("RGB", size, (10, 200, 30)).save(tmp_path / name)
+    command = [sys.executable, "-c", PEAK, "small.jpg", "large.jpg"]
+    path = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True, check=True)
+    (_, small), (side, more) = (map(float, line.split()) for line in done.stdout.splitlines())
+    assert side == 768 and more < 60, (small, more)
 
 
 def broken_files(folder: Path) -> dict[str, bytes]:
