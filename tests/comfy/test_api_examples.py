@@ -22,7 +22,7 @@ from tools_of_others import COMFY_CLI, npm_tool, python_tool
 pytestmark = pytest.mark.comfy
 SIZE = 128
 SMALL = {
-    "FaceChain_TrainPersonLoRA": {"steps": 10, "resolution": 128},
+    "FaceChain_TrainPersonLoRA": {"steps": 10, "resolution": 64, "choose_snapshot": "last"},
     "EmptyLatentImage": {"width": SIZE, "height": SIZE, "batch_size": 2},
     "KSampler": {"steps": 2},
 }
