@@ -98,7 +98,7 @@ def run(example: Example, code: str, folder: Path, url: str, style: str) -> subp
     if example.name == "comfy-cli":
         environment["PATH"] = f"{python_tool(COMFY_CLI)}{os.pathsep}{environment['PATH']}"
     command = [*example.command, str(file)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 
 
 def test_every_example_of_the_page_is_run(root: Path) -> None:
