@@ -16,7 +16,7 @@ from ..names import checked_name
 CATALOG = Path(__file__).resolve().parents[2] / "models" / "catalog.json"
 EMBEDDED = "embedded"
 # What may be fetched: formats that hold numbers and no program. Pickles (.pth, .pt, .ckpt, .bin) can run any.
-SAFE_SUFFIXES = {".safetensors", ".onnx"}
+SAFE_SUFFIXES = {".safetensors", ".onnx", ".json"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import comfy_host
@@ -161,9 +161,22 @@ def test_an_example_shows_our_message_when_the_job_fails(
 ) -> None:
     if name in ("curl", "comfy-cli") and not shutil.which("jq"):
         pytest.skip("jq is not installed")
-    done = run(replace(EXAMPLES[name]()), blocks(root)[name], folder, server.url, "cheongsan")
+    done = run(EXAMPLES[name](), blocks(root)[name], folder, server.url, "cheongsan")
     shown = " ".join((done.stdout + done.stderr).split())
-    assert "there is no style 'cheongsan'" in shown, shown
-    assert "Did you mean 'cheongsam'" in shown, shown
+    if name == "comfy-cli":  # asks the server for the list first
+        assert "'cheongsan' not in" in shown and "closest: cheongsam" in shown, shown
+    else:
+        assert "there is no style 'cheongsan'" in shown and "Did you mean 'cheongsam'" in shown, shown
     if name != "curl":  # which goes on to list what there is
         assert done.returncode != 0
+
+
+def test_comfy_cli_shows_what_a_node_says(root: Path, folder: Path, server: comfy_host.Server, tmp_path: Path) -> None:
+    if not shutil.which("jq"):
+        pytest.skip("jq is not installed")
+    shutil.copytree(folder / "workflows", tmp_path / "workflows")
+    (tmp_path / "anna").mkdir()
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "anna" / "grey.png")
+    done = run(EXAMPLES["comfy-cli"](), blocks(root)["comfy-cli"], tmp_path, server.url, "cheongsam")
+    assert done.returncode != 0
+    assert "no face" in done.stdout + done.stderr, done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -74,6 +75,28 @@ def test_what_is_not_known_is_left_open_and_not_invented(fetched: list[ModelFile
     for file in fetched:
         assert not (file.commercial and "own" in file.licence), file.file
         assert not (file.size and abs(file.size / 1e6 - file.about_mb) > 1), file.file
+
+
+def test_what_the_graphs_offer_to_download_is_the_catalogues(root: Path, fetched: list[ModelFile]) -> None:
+    """The front end shows a button for each model that a graph names and the user lacks."""
+
+    def offered(value: object) -> Iterator[dict[str, str]]:
+        if isinstance(value, dict):
+            if {"name", "url", "directory"} <= value.keys():
+                yield value
+            value = list(value.values())
+        for inner in value if isinstance(value, list) else ():
+            yield from offered(inner)
+
+    known = {(file.folder, file.file): file for file in fetched}
+    seen = set()
+    for path in (root / "workflows").glob("*.json"):
+        for model in offered(json.loads(path.read_text(encoding="utf-8"))):
+            file = known[model["directory"], model["name"]]
+            assert model["url"].removesuffix("?download=true") in file.urls, file.file
+            assert model.get("hash") in (None, "", file.sha256)
+            seen.add(file.file)
+    assert len(seen) >= 3
 
 
 def test_addresses_are_of_known_sites_and_end_in_a_file_of_that_kind(fetched: list[ModelFile]) -> None:
