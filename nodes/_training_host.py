@@ -19,15 +19,16 @@ class TrainingProgress:
     def __init__(self, title: str) -> None:
         self._title, self._advance = title, progress_bar(1)
         self._shown, self._portraits, self._verdicts = time.monotonic(), None, []
+        self._first: int | None = None
 
     def __call__(self, step: int, steps: int, losses: list[float], seconds: float) -> None:
         from ..facechain.training.curve import draw_curve, note_of, with_portraits
 
-        self._now = (step, steps)
+        self._first = step if self._first is None else self._first
         picture = None
         if time.monotonic() - self._shown > 2:
             self._shown = time.monotonic()
-            note = note_of(step, steps, losses, seconds)
+            note = note_of(step, steps, losses, seconds, self._first)
             curve = draw_curve(losses, steps, self._title, note, verdicts=self._verdicts)
             picture = with_portraits(curve, self._portraits)
         self._advance(step, steps, picture)

@@ -124,13 +124,17 @@ def curve_of(report: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(draw_curve(losses, len(losses), title, note, stride, verdicts, chosen))
 
 
-def note_of(step: int, steps: int, losses: Sequence[float], seconds: float) -> str:
-    """ "step 40 of 600, loss 0.1234, 2.10 steps/s, 4:26 left" for a running training."""
-    if not losses or seconds <= 0:
+def note_of(step: int, steps: int, losses: Sequence[float], seconds: float, first: int = 0) -> str:
+    """ "step 40 of 600, loss 0.1234, 2.10 steps/s, 4:26 left" for a running training.
+
+    seconds: since the step `first`, which is not 0 where it goes on from an earlier run.
+    """
+    done = step - first
+    if not losses or seconds <= 0 or done <= 0:
         return f"step {step} of {steps}"
-    left = round((steps - step) * seconds / max(step, 1))
+    left = round((steps - step) * seconds / done)
     mean = smoothed(list(losses))[-1]
-    return f"step {step} of {steps}, loss {mean:.4f}, {step / seconds:.2f} steps/s, {left // 60}:{left % 60:02} left"
+    return f"step {step} of {steps}, loss {mean:.4f}, {done / seconds:.2f} steps/s, {left // 60}:{left % 60:02} left"
 
 
 def _bounds(losses: Sequence[float]) -> tuple[float, float]:

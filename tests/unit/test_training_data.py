@@ -140,5 +140,11 @@ def test_the_curve_falls_from_left_to_right() -> None:
     assert "100 of 200" in note_of(100, 200, losses, 50.0) and "0:50 left" in note_of(100, 200, losses, 50.0)
 
 
+def test_the_speed_of_a_training_that_goes_on_counts_its_own_steps() -> None:
+    losses = [0.5] * 60
+    assert note_of(60, 100, losses, 10.0, first=50) == "step 60 of 100, loss 0.5000, 1.00 steps/s, 0:40 left"
+    assert note_of(50, 100, losses, 0.1, first=50) == "step 50 of 100"
+
+
 def test_an_empty_or_flat_curve_can_be_drawn() -> None:
     assert draw_curve([], 10, "anna").size == draw_curve([0.5] * 3, 10, "anna").size == (768, 432)
