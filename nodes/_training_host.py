@@ -163,10 +163,11 @@ class TrainingHost:
         return face_engine(name)
 
     def free_bytes(self) -> int:
-        import comfy.model_management
+        import comfy.model_management as management
 
-        free: Any = comfy.model_management.get_free_memory(self.device)
-        return free
+        reserved = management.extra_reserved_memory() if self.device.type != "cpu" else 0  # --reserve-vram
+        free: Any = management.get_free_memory(self.device)
+        return max(int(free - reserved), 0)
 
     def check_cancel(self) -> None:
         check_cancel()
