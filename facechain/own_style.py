@@ -31,8 +31,8 @@ _PEOPLE = {"woman": ("a woman", "a girl"), "man": ("a man", "a boy")}  # adult, 
 
 
 def trigger_of(name: str, wanted: str = "") -> str:
-    """The words that stand for the look: the user's, or "<name> style"."""
-    return " ".join(wanted.split()) or f"{name} style"
+    """The words that stand for the look: the user's, or "<name> style", where the name does not end so by itself."""
+    return " ".join(wanted.split()) or (name if name.lower().endswith("style") else f"{name} style")
 
 
 def captions_for(

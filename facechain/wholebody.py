@@ -22,7 +22,8 @@ _BINS = 2  # places in its output for each pixel
 _PADDING = 1.25  # of the person's box, as it was trained
 _SURE = 0.3  # score below which DWPose draws no point
 # ImageNet's mean and deviation of R, G, B, which the network was trained with
-_MEAN, _DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+_DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 # COCO's point for each of OpenPose's 18; the neck (1) has none, it is the middle of the shoulders
 _BODY = np.array([0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3])
 _NECK, _SHOULDERS = 1, [5, 6]
@@ -48,7 +49,7 @@ def read_person(image: np.ndarray, box: np.ndarray, model: Path, *, gpu: bool = 
     """
     to_picture = _window(box)
     window = warp(torch.tensor(image, dtype=torch.float32), to_picture, (HEIGHT, WIDTH), fill=0.0).clamp(0, 255).numpy()
-    values = ((window - np.float32(_MEAN)) / np.float32(_DEVIATION)).transpose(2, 0, 1)[None]
+    values = ((window - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None]
     net = onnx.session(model, gpu=gpu)
     takes, outputs = net.get_inputs()[0], net.get_outputs()
     if list(takes.shape[-3:]) != [3, HEIGHT, WIDTH] or len(outputs) != 2:

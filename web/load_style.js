@@ -87,16 +87,19 @@ function addPreview(node) {
   const show = ({ positive, negative, notes }) => {
     box.value = `${words.positive}: ${positive}\n\n${words.negative}: ${negative}\n\n${notes}`;
   };
+  let last = ""; // what was asked: the notes of a run stay until something changes
   const ask = debounced(async () => {
-    const asked = await request(node);
-    if (!asked) return;
+    const asked = request(node);
+    const body = JSON.stringify(asked);
+    if (!asked || body === last) return;
+    last = body;
     try {
-      const reply = await api.fetchApi("/facechain/prompts", { method: "POST", body: JSON.stringify(asked) });
+      const reply = await api.fetchApi("/facechain/prompts", { method: "POST", body });
       const told = await reply.json();
       if (reply.ok) show({ ...told, notes: told.notes.join("\n") });
       else box.value = told.error;
     } catch {
-      box.value = ""; // no server: the next change asks again
+      box.value = last = ""; // no server: asked again at the next occasion
     }
   });
   for (const widget of node.widgets) if (WIDGETS.includes(widget.name)) after(widget, "callback", ask);

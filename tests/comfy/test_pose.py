@@ -318,8 +318,10 @@ def test_without_dwposes_file_it_is_named(client: ComfyClient, names: dict[str, 
     with pytest.raises(JobError, match="DWPose's file is absent from"):
         client.run(prompt([names["woman"]], detector="DWPose"))
     for what in ("detector", "details"):
+        nodes = prompt([names["woman"]])
+        nodes["pose"]["inputs"][what] = "yolo"
         with pytest.raises(JobError, match=f"there is no {what} 'yolo'"):
-            client.run(prompt([names["woman"]], **{what: "yolo"}))
+            client.run(nodes)
 
 
 @pytest.mark.comfy

@@ -25,7 +25,7 @@ def folder(client: ComfyClient, server: comfy_host.Server, tmp_path_factory: pyt
     place = tmp_path_factory.mktemp("look")
     random = np.random.default_rng(2)
     for number, size in enumerate(((96, 96), (120, 90), (90, 120))):
-        pixels = random.integers(0, 90, (*size, 3), np.uint8) + np.uint8([0, 40, 160])
+        pixels = random.integers(0, 90, (*size, 3), np.uint8) + np.array([0, 40, 160], np.uint8)
         Image.fromarray(pixels).save(place / f"{number}.png")
         client.upload(place / f"{number}.png", FOLDER)
     (server.base / "input" / FOLDER / "1.txt").write_text("a lamp post\n", encoding="utf-8")

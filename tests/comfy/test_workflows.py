@@ -1,4 +1,4 @@
-"""Both shipped workflows on the real server, and what is in their pictures."""
+"""Every shipped workflow on the real server, and what is in its pictures."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import comfy_host
 import demo_jobs
 import numpy as np
 import pytest
 import standin
+import torch
 from comfy_client import ComfyClient, Result
 from PIL import Image
 
@@ -20,6 +22,16 @@ from facechain.faces import engine
 from facechain.faces.base import Face, distance
 
 CHOICES = demo_jobs.Choices(standin.CHECKPOINT_NAME, demo_jobs.STANDIN.settings, faces=demo_jobs.TEMPLATE_FACES)
+
+
+LCM_LORA, UPSCALER = "lcm-lora-sdv1-5.safetensors", "RealESRGAN_x4plus.safetensors"
+# Graphs that draw with models of the user's: small, on models of the right layout that the tests make.
+TINY: dict[str, dict[str, Any]] = {
+    "EmptyLatentImage": {"width": 128, "height": 128},
+    "KSampler": {"steps": 3, "seed": 7},
+    "ControlNetLoader": {"control_net_name": standin.CONTROLNET_NAME},
+    "FaceChain_TrainStyleLoRA": {"steps": 6, "resolution": 64, "rank": 4},
+}
 
 
 @dataclass
@@ -35,13 +47,20 @@ class Ran:
         return [node_id for node_id, node in self.prompt.items() if node["class_type"] == kind]
 
 
-def _run(client: ComfyClient, name: str, folder: Path, **group_portrait: float) -> Ran:
+def _run(
+    client: ComfyClient,
+    name: str,
+    folder: Path,
+    settings: dict[str, dict[str, Any]] | None = None,
+    **group_portrait: float,
+) -> Ran:
     inputs = demo_jobs.inputs(folder)
     uploads = {key: [client.upload(file, f"workflows_{key}") for file in files] for key, files in inputs.items()}
     prompt = demo_jobs.workflow(name, CHOICES, uploads)
     for node in prompt.values():
         if node["class_type"] == "FaceChain_GroupPortrait":
             node["inputs"] |= group_portrait
+        node["inputs"] |= (settings or {}).get(node["class_type"], {})
     # at once: ComfyUI keeps what the last job left, not what those before it did
     return Ran(prompt, client.run(prompt), inputs, _ran_again(client, prompt))
 
@@ -68,6 +87,54 @@ def lost(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, package_
     """The same and fused: the stand-in draws noise where the faces were, so that there is none to fuse."""
     settings = {"denoise": 0.65, "steps": 2, "size": 256}
     return _run(client, "group_photo", tmp_path_factory.mktemp("inputs"), **settings)
+
+
+@pytest.fixture(scope="module")
+def users_models(server: comfy_host.Server) -> None:
+    """A LoRA for the stand-in's UNet and an upscale model, under the names that the graphs have."""
+    from safetensors.torch import save_file
+
+    assert server.base
+    random = torch.Generator().manual_seed(8)
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    up, down = (torch.randn(shape, generator=random) * 0.5 for shape in ((320, 4), (4, 320)))
+    lora = {f"{layer}.lora_up.weight": up, f"{layer}.lora_down.weight": down, f"{layer}.alpha": torch.tensor(4.0)}
+    for kind, name, weights in (("loras", LCM_LORA, lora), ("upscale_models", UPSCALER, _esrgan(random))):
+        folder = server.base / "models" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights, folder / name)
+
+
+def _esrgan(random: torch.Generator) -> dict[str, torch.Tensor]:
+    """Real-ESRGAN's layout (RRDBNet, four times as large) with one block of eight channels."""
+    shapes = {"conv_first": (8, 3), "conv_body": (8, 8), "conv_up1": (8, 8), "conv_up2": (8, 8), "conv_hr": (8, 8)}
+    shapes |= {"conv_last": (3, 8)}
+    for dense in (1, 2, 3):
+        grown = {f"body.0.rdb{dense}.conv{n}": (4 if n < 5 else 8, 8 + 4 * (n - 1)) for n in range(1, 6)}
+        shapes |= grown
+    weights = {f"{name}.weight": torch.randn(*shape, 3, 3, generator=random) * 0.1 for name, shape in shapes.items()}
+    return {**weights, **{f"{name}.bias": torch.zeros(shape[0]) for name, shape in shapes.items()}}
+
+
+@pytest.fixture(scope="module")
+def fast(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return _run(client, "style_portrait_fast", tmp_path_factory.mktemp("inputs"), TINY)
+
+
+@pytest.fixture(scope="module")
+def hires(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    one = {**TINY, "EmptyLatentImage": {"width": 128, "height": 128, "batch_size": 1}}
+    return _run(client, "style_portrait_hires", tmp_path_factory.mktemp("inputs"), one)
+
+
+@pytest.fixture(scope="module")
+def posed(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return _run(client, "pose_portrait", tmp_path_factory.mktemp("inputs"), TINY)
+
+
+@pytest.fixture(scope="module")
+def own_style(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, package_photos: dict[str, Path]) -> Ran:
+    return _run(client, "train_style", tmp_path_factory.mktemp("inputs"), TINY)
 
 
 def _saved(client: ComfyClient, ran: Ran) -> list[np.ndarray]:
@@ -173,7 +240,53 @@ def test_group_photo_faces_are_drawn_anew(client: ComfyClient, group: Ran, drawn
         assert differs[y - 20 : y + 20, x - 20 : x + 20].mean() > 0.5
 
 
-@pytest.mark.parametrize("name", ["portrait", "group", "drawn"])
+def test_style_portrait_fast_draws_with_the_few_step_lora(client: ComfyClient, fast: Ran) -> None:
+    pictures = _saved(client, fast)
+    assert len(pictures) == 4 and all(picture.shape == (128, 128, 3) and picture.std() > 5 for picture in pictures)
+    (sampler,) = (fast.prompt[node]["inputs"] for node in fast.ids("KSampler"))
+    assert sampler["sampler_name"] == "lcm" and sampler["cfg"] <= 2
+    (lora,) = fast.ids("LoraLoaderModelOnly")
+    inputs = {**fast.prompt[lora]["inputs"], "strength_model": 0.0}
+    without = {**fast.prompt, lora: {**fast.prompt[lora], "inputs": inputs}}
+    plain = _saved(client, Ran(without, client.run(without), fast.inputs, []))
+    assert np.abs(plain[0].astype(int) - pictures[0]).mean() > 0.5
+
+
+def test_style_portrait_hires_doubles_the_size_and_draws_over(client: ComfyClient, hires: Ran) -> None:
+    (picture,) = _saved(client, hires)
+    assert picture.shape == (256, 256, 3) and picture.std() > 5
+    steps = {node: maximum for node, _, maximum in hires.result.progress if node in hires.ids("KSampler")}
+    assert len(steps) == 2, "two passes"
+
+
+def test_pose_portrait_gives_a_portrait_of_each_pose(client: ComfyClient, posed: Ran) -> None:
+    assert len(_saved(client, posed)) == 1
+    (control,) = posed.ids("FaceChain_PoseControl")
+    assert "People found: 1" in "\n".join(posed.result.texts(control))
+    assert "ControlNet: strength 1, from 0 to 1 of the sampling" in "\n".join(posed.result.texts(control))
+    previews = [posed.result.outputs[node]["images"] for node in posed.ids("PreviewImage") if node in ("25", "26")]
+    skeleton, depth = (np.asarray(Image.open(io.BytesIO(client.fetch(images[0])))) for images in previews)
+    assert skeleton.any() and not depth.any()
+    _, photos = posed.ids("FaceChain_LoadPhotos")
+    files = "\n".join([posed.prompt[photos]["inputs"]["files"], posed.prompt["2"]["inputs"]["files"]])
+    two = {
+        **posed.prompt,
+        photos: {**posed.prompt[photos], "inputs": {**posed.prompt[photos]["inputs"], "files": files}},
+    }
+    pictures = _saved(client, Ran(two, client.run(two), posed.inputs, []))
+    assert len(pictures) == 2 and np.abs(pictures[0].astype(int) - pictures[1]).mean() > 0.5
+
+
+def test_train_style_leaves_a_lora_and_a_style(own_style: Ran) -> None:
+    (node,) = own_style.ids("FaceChain_TrainStyleLoRA")
+    told = json.loads(own_style.result.texts(node)[0])
+    style = json.loads(Path(told["file"]).read_text(encoding="utf-8"))
+    assert style["lora"].startswith("facechain/my style-") and style["lora_words"] == "my style"
+    assert told["captions"] == ["my style, a woman"]
+    assert all(own_style.result.outputs[preview]["images"] for preview in own_style.ids("PreviewImage"))
+
+
+@pytest.mark.parametrize("name", ["portrait", "group", "drawn", "fast", "hires", "posed", "own_style"])
 def test_a_second_identical_queue_runs_no_node(name: str, request: pytest.FixtureRequest) -> None:
     ran: Ran = request.getfixturevalue(name)
     assert ran.ran_again == []

@@ -68,7 +68,7 @@ def test_captions_say_who_is_seen_or_what_the_user_wrote(shared_data: Path, engi
 
 
 def test_the_trigger() -> None:
-    assert trigger_of("rain") == "rain style"
+    assert trigger_of("rain") == "rain style" and trigger_of("My Style") == "My Style"
     assert trigger_of("rain", " wet  streets ") == "wet streets"
 
 

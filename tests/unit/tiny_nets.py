@@ -20,21 +20,21 @@ def make_dwpose(path: Path) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    mean, deviation = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    mean, deviation = np.array([123.675, 116.28, 103.53], np.float32), np.array([58.395, 57.12, 57.375], np.float32)
     colours = (COLOURS - mean) / deviation
     reach = float((8 / deviation.max()) ** 2)
     constants = {
         "twice": (2 * colours).reshape(POINTS, 3, 1, 1),
         "squares": (colours**2).sum(1).reshape(1, POINTS, 1, 1),
-        "reach": np.float32([reach]),
-        "one": np.float32([1]),
-        "across_shape": np.int64([1, POINTS, 576]),
-        "down_shape": np.int64([1, POINTS, 768]),
-        "double": np.float32(np.ones((1, 1, 1, 2))),
-        "last": np.int64([3]),
-        "channels": np.int64([1]),
-        "rows": np.int64([2]),
-        "columns": np.int64([3]),
+        "reach": np.array([reach], np.float32),
+        "one": np.array([1], np.float32),
+        "across_shape": np.array([1, POINTS, 576], np.int64),
+        "down_shape": np.array([1, POINTS, 768], np.int64),
+        "double": np.ones((1, 1, 1, 2), np.float32),
+        "last": np.array([3], np.int64),
+        "channels": np.array([1], np.int64),
+        "rows": np.array([2], np.int64),
+        "columns": np.array([3], np.int64),
     }
     nodes = [
         helper.make_node("Conv", ["input", "twice"], ["dot"]),
