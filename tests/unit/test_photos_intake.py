@@ -122,6 +122,27 @@ def test_the_same_photos_give_the_same_hash(astronaut: np.ndarray) -> None:
     assert intake(astronaut).person.hash == intake(astronaut, name="Other").person.hash
 
 
+def test_several_threads_give_the_same_record(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [load(shared_data / "people" / "woman" / f"pose{number}.png") for number in (1, 2, 3)]
+    found = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found.append(intake(*pictures))
+    assert found[0].person.hash == found[1].person.hash
+    assert found[0].as_json() == found[1].as_json()
+
+
+def test_copies_and_enlarged_faces_are_told(shared_data: Path, tmp_path: Path) -> None:
+    photo = Image.open(shared_data / "people" / "man" / "pose3.png").convert("RGB")
+    photo.resize((400, 400)).save(tmp_path / "sent.jpg", quality=60)
+    other = load(shared_data / "people" / "man" / "pose1.png")
+    copy, turned = load(tmp_path / "sent.jpg"), np.rot90(np.asarray(photo), 2)
+    small = np.asarray(Image.fromarray(other).resize((256, 256), Image.Resampling.LANCZOS))
+    told = [v.text for v in intake(np.asarray(photo), copy, turned, small).verdicts]
+    assert [("same picture as photo 1" in text) for text in told] == [False, True, True, False]
+    assert "had to be enlarged" in told[3] and "enlarged" not in told[0]
+
+
 def test_a_person_in_a_group_is_found_by_reference(group: np.ndarray) -> None:
     faces = engine().analyze([group])[0]
     wanted = faces[3]
