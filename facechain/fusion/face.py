@@ -12,7 +12,7 @@ from ..faces.mesh import five_points
 from . import masks
 from .eyes import keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
-from .light import SkinLight, mean_skin, relit, roughness, skin_light
+from .light import SkinLight, mean_skin, relit, roughness, shade_tint, skin_light
 from .maps import Maps, draw_maps
 from .masks import smooth_step
 from .sampling import blurred, sample
@@ -122,9 +122,11 @@ def _new_face(
     target_light, source_light = skin_light(bent, skin, width), skin_light(texture, skin * shown, width)
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
     own_colour = (mean_skin(texture, bare_source) / mean_skin(bent, bare_target)) ** skin_tone
-    plain = (1 - maps.masks["drawn"]) * maps.inside
+    plain = np.maximum(1 - maps.masks["drawn"], maps.masks["forehead"]) * maps.inside
     rough = roughness(texture, source_light, bent, target_light, np.minimum(bare_source, bare_target))
-    lit = relit(texture, source_light, target_light, plain, maps.masks["broad"], own_colour, width, rough)
+    tints = shade_tint(texture, source_light, bare_source), shade_tint(bent, target_light, bare_target)
+    tints = tints[0], skin_tone * tints[0] + (1 - skin_tone) * tints[1]
+    lit = relit(texture, source_light, target_light, plain, maps.masks["broad"], own_colour, width, rough, tints)
     lit = with_grain_of(bent, lit, skin * shown, maps.inside)
     return lit, _visible(maps, shown, source_light, target_light, goal, width)
 

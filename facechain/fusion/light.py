@@ -20,6 +20,7 @@ _SHINE, _SHADE, _BLUSH, _PATCH = 0.12, 0.25, 0.04, 0.02
 # The same for brighter and darker patches of broad skin: there a flash photo's shine is no feature of the person.
 _BROAD_SHINE, _BROAD_SHADE, _PATCH_SHINE = 0.03, 0.15, 0.12
 _FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
+_STEEPEST, _TINTED = 0.6, (-0.6, 0.3)  # of the tint, and brightness (log) between which it grows
 _ROUGHNESS = (0.6, 1.1)
 
 
@@ -70,16 +71,19 @@ def relit(
     own_colour: np.ndarray,
     face_width: float,
     roughness: float,
+    tints: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
     """source [H, W, 3] with its light replaced by the target's, times own_colour [3].
 
     Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows
     and pupils dark. On plain skin (skin [H, W] 0..1) what is left of hard shadows, shine and blushes is held
-    down; lines and folds stay, times roughness.
+    down; lines and folds stay, times roughness. tints: how colour follows brightness in source and target, see
+    `shade_tint`.
     """
     detail = np.log((np.maximum(source, 0) + _FLOOR) / source_light.light)
     brightness = detail.mean(-1, keepdims=True)
-    colour = (detail - brightness) * _colourfulness(source_light, target_light, skin)
+    colourful = _colourfulness(source_light, target_light, skin)
+    colour = (detail - brightness) * colourful
     detail = brightness + colour
     weight = skin[..., None] + 1e-3
     patches = blurred(brightness * weight, _PATCH * face_width) / blurred(weight, _PATCH * face_width)
@@ -88,6 +92,8 @@ def relit(
     shine, shade = _PATCH_SHINE + broad * (_BROAD_SHINE - _PATCH_SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
     calm = _soft(np.maximum(patches, 0), shine) + _soft(np.minimum(patches, 0), shade) + lines + _soft(colour, _BLUSH)
     detail = detail + skin[..., None] * (calm - detail)
+    tint = tints[1] - colourful * tints[0]
+    detail = detail + tint * np.clip(detail.mean(-1, keepdims=True), *_TINTED)
     light = target_light.light * (target_light.fine / target_light.light) ** broad * own_colour
     return (_shouldered(light, np.exp(detail)) - _FLOOR).astype(np.float32)
 
@@ -119,6 +125,18 @@ def roughness(
         logs = np.log((np.maximum(picture, 0) + _FLOOR) / light.light).mean(-1)[chosen]
         spread.append(float(np.percentile(logs, 84) - np.percentile(logs, 16)) + 1e-3)
     return float(np.clip(spread[0] / spread[1], *_ROUGHNESS))
+
+
+def shade_tint(picture: np.ndarray, light: SkinLight, skin: np.ndarray) -> np.ndarray:
+    """[3] how the colour of bare skin changes with its brightness, in logs: shadows are redder than what is lit, and
+    far redder in a picture with warm, hard tones. Least squares over the skin [H, W] 0..1.
+    """
+    logs = np.log((np.maximum(picture, 0) + _FLOOR) / light.light)
+    brightness = logs.mean(-1)
+    weight = skin * (np.abs(brightness) < _DARKER)
+    spread = float((weight * brightness**2).sum()) + 1e-3 * float(weight.sum()) + 1e-6
+    slope = ((logs - brightness[..., None]) * (weight * brightness)[..., None]).sum((0, 1)) / spread
+    return np.clip(slope, -_STEEPEST, _STEEPEST)
 
 
 def _soft(values: np.ndarray, limit: float) -> np.ndarray:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from facechain.fusion.grain import with_grain_of
-from facechain.fusion.light import relit, skin_light
+from facechain.fusion.light import relit, shade_tint, skin_light
 from facechain.fusion.masks import from_outside, mouth_gap, open_mouth, ring_mask, smooth_step
 from facechain.fusion.raster import normals, rasterise
 from facechain.fusion.sampling import blurred, resized, sample
 from facechain.fusion.shape import mixed_shape, similarity_fit
 from facechain.fusion.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE, atlas, surface
+
+PLAIN = (np.zeros(3), np.zeros(3))  # colours that do not follow brightness
 
 
 def placed(scale: float = 100.0, turn: float = 0.0, x: float = 80.0, y: float = 90.0) -> np.ndarray:
@@ -105,7 +107,7 @@ def test_relit_takes_over_shading_and_colour() -> None:
     target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
     source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
     lights = [skin_light(p, skin, 80) for p in (source, target)]
-    new = relit(source, lights[0], lights[1], skin, 0 * skin, np.ones(3), 80, 1.0)
+    new = relit(source, lights[0], lights[1], skin, 0 * skin, np.ones(3), 80, 1.0, PLAIN)
     np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
 
 
@@ -118,10 +120,29 @@ def test_a_flash_photos_shine_makes_no_pale_patch() -> None:
     target = np.full((120, 120, 3), [0.9, 0.85, 0.8], np.float32)
     lights = [skin_light(p, skin, 100) for p in (source, target)]
     broad, near = (
-        relit(source, lights[0], lights[1], skin, part * skin, np.ones(3), 100, 1.0)[60, 60].mean() for part in (1, 0)
+        relit(source, lights[0], lights[1], skin, part * skin, np.ones(3), 100, 1.0, PLAIN)[60, 60].mean()
+        for part in (1, 0)
     )
     assert 0.84 < broad < 0.9 and broad < near < 1.0
-    assert relit(source * 3, lights[0], lights[1], skin, skin, np.ones(3), 100, 1.0).max() <= 1.0  # no burnt-out edge
+    assert (
+        relit(source * 3, lights[0], lights[1], skin, skin, np.ones(3), 100, 1.0, PLAIN).max() <= 1.0
+    )  # no burnt-out edge
+
+
+def test_shadows_take_the_pictures_colour() -> None:
+    """In a picture with warm, hard tones darker skin is redder, and so are the new face's lines."""
+    skin = np.ones((120, 120), np.float32)
+    rows, columns = np.mgrid[:120, :120]
+    waves = (np.sin(rows / 3) * np.sin(columns / 3) * 0.2)[..., None].astype(np.float32)
+    warm = np.array([0.8, 0.6, 0.4], np.float32) * np.exp(waves * np.array([0.6, 1.0, 1.4], np.float32))
+    plain = np.array([0.6, 0.5, 0.45], np.float32) * np.exp(waves)
+    lights = [skin_light(p, skin, 100) for p in (plain, warm)]
+    tints = shade_tint(plain, lights[0], skin), shade_tint(warm, lights[1], skin)
+    assert abs(tints[0]).max() < 0.05
+    np.testing.assert_allclose(tints[1], [-0.4, 0.0, 0.4], atol=0.12)
+    new = relit(plain, lights[0], lights[1], skin, 0 * skin, np.ones(3), 100, 1.0, tints)
+    dark, bright = (new[waves[..., 0] * sign > 0.1].mean(0) for sign in (-1, 1))
+    assert dark[0] / dark[2] > 1.1 * bright[0] / bright[2]
 
 
 def test_only_what_reaches_the_outline_covers_a_face() -> None:
