@@ -179,4 +179,4 @@ def test_comfy_cli_shows_what_a_node_says(root: Path, folder: Path, server: comf
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "anna" / "grey.png")
     done = run(EXAMPLES["comfy-cli"](), blocks(root)["comfy-cli"], tmp_path, server.url, "cheongsam")
     assert done.returncode != 0
-    assert "no face" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "photo 1 of 1 (grey.png): No face found" in done.stdout, done.stdout + done.stderr
