@@ -100,7 +100,7 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(f"graphics memory: {_gb(machine['vram_free'])} of {_gb(machine['vram_total'])} free")
     lines.append(f"memory: {_gb(machine['ram_free'])} of {_gb(machine['ram_total'])} free")
     lines += [f"engine {e['name']}: {e['provider'] or e['problem']}" for e in report["engines"]]
-    lines += ["", *_groups(report["models"])]
+    lines += ["", *_groups(report["models"]), f"to download a group: {download_command()} GROUP"]
     differing = [m for m in report["models"] if m["state"] == presence.DIFFERENT]
     lines += [f"differs from the published file: {m['folder']}/{m['file']} ({m['why']})" for m in differing]
     lines += ["", "What to do next:" if report["todo"] else "Nothing to do."]
