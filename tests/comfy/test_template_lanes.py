@@ -77,7 +77,7 @@ def test_refinement_draws_the_fused_face_once_more(
 @pytest.mark.parametrize(
     ("socket", "strength", "nodes"),
     [
-        ("edge_control_net", "edge_strength", {"edges", "black", "cut", "edged"}),
+        ("edge_control_net", "edge_strength", {"edges", "cut", "edged"}),
         ("pose_control_net", "pose_strength", {"pose"}),
     ],
 )
