@@ -168,7 +168,6 @@ class Bench:
         import numpy as np
 
         from facechain.fusion.face import Strength, fuse_face
-        from facechain.fusion.masks import mouth_gap
         from facechain.fusion.sources import HALF_PIXEL, best_photo, photos_of
 
         person, target = self.person(who), self.load(target_name)
@@ -183,14 +182,14 @@ class Bench:
         for name, picture in self._peers(target, old, photo):
             face = self._face(picture, old)
             gaze = self._gaze_change(target, old, picture, face)
-            peers[name] = (*self._distances(who, picture, face), gaze, abs(mouth_gap(face.mesh) - mouth_gap(old.mesh)))
+            peers[name] = (*self._distances(who, picture, face), gaze, abs(_gap(face) - _gap(old)))
         row = Row(
             who,
             target_name,
             self._distances(who, target, old),
             self._distances(who, fused, new),
             self._gaze_change(target, old, fused, new),
-            mouth_gap(new.mesh) - mouth_gap(old.mesh),
+            _gap(new) - _gap(old),
             _seam(target[rows, columns], fused[rows, columns], done.alpha),
             old.yaw,
             peers,
@@ -335,6 +334,12 @@ class Bench:
                 f"({100 * float((~union).float().mean()):.1f} % of the picture) identical: {same}",
                 flush=True,
             )
+
+
+def _gap(face) -> float:
+    from facechain.fusion.masks import mouth_gap
+
+    return mouth_gap(face.mesh)
 
 
 def _cpu_time(work) -> float:

@@ -154,7 +154,7 @@ class Bench:
                 own = np.stack([read(photo) for photo in self.photos[person]])
                 likeness[name] = np.array([float((own @ rows[name][n]).mean()) for n in seen])
             for name in list(self.readers)[:-1]:
-                agreement = spearmanr(likeness[name], likeness["yardstick"]).statistic
+                agreement, _ = spearmanr(likeness[name], likeness["yardstick"])
                 best = [set(np.argsort(-likeness[which])[:10]) for which in (name, "yardstick")]
                 print(
                     f"order of {len(seen)} portraits by likeness to {person}: {name} and the yardstick agree "

@@ -139,7 +139,7 @@ def shade_tint(picture: np.ndarray, light: SkinLight, skin: np.ndarray) -> np.nd
     return np.clip(slope, -_STEEPEST, _STEEPEST)
 
 
-def _soft(values: np.ndarray, limit: float) -> np.ndarray:
+def _soft(values: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
     """Unchanged near 0, never beyond the limit."""
     return limit * np.tanh(values / limit)
 
