@@ -10,6 +10,12 @@ Photos of one person lie 0.28 apart on average (judge: 0.43), of two people 0.59
 
 The peers in the same run (fusion_peer.py, needs OpenCV): a plain triangle warp, feathered, and the same blended by
 OpenCV's seamlessClone.
+
+Measured on 2 cores of an AMD EPYC, CPU only, at the default strength: 11 pairs of the goal 0.40 -> 0.24 (0.35 in dlib's
+scale), judge 0.95 -> 0.70, gaze at worst 0.07 of an eye, mouth 0.04 of its width. The plain warp comes nearer by both
+judges (0.17, 0.56), since it brings the photo's eyes, lips and light along: its gaze moves by 0.13 on average, 0.25 at
+worst, and glasses vanish. A face of 130 pixels takes 0.75 times as long as the plain warp, and no longer in a picture of
+2048 pixels, where the plain warp takes ten times as long.
 """
 
 from __future__ import annotations
