@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from .errors import PhotoError
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # grey of red, green and blue (ITU-R BT.601)
+from .grey import LUMA as LUMA
 
 _ROWS = 64  # of a picture that are converted at once
 

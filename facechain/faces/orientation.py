@@ -13,10 +13,9 @@ from .detector import detect
 from .embedded import EmbeddedEngine, Picture, glance, look_closer
 from .mesh import region_of
 
-# The face's score times the detector's on it, turned level by its own mesh: 0.70 and more where the mesh has it the
-# right way up, 0.61 and less where it took a beard for hair, up to 0.72 where it lies half a right angle off. These
-# only say how long to search: the best view wins.
-_SURE, _UNSURE = 0.70, 0.65
+# The face's score times the detector's on it, turned level by its own mesh: 0.66 and more where the mesh has it the
+# right way up, up to 0.74 where it has not. So these only say how long to search: the best view wins.
+_SURE, _UNSURE = 0.80, 0.65
 _VIEW = 2.5  # what the detector sees of it, in lengths of the mesh
 _SAME = 0.2  # overlap of that detection with the mesh's box
 _COUNTED = 3  # faces of a photo that have a say, largest first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..images import LUMA
+from ..grey import LUMA
 from .crops import Region, crop
 
 _SIDE = 128
