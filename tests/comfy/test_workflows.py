@@ -110,25 +110,31 @@ def _esrgan(random: torch.Generator) -> dict[str, torch.Tensor]:
     shapes = {"conv_first": (8, 3), "conv_body": (8, 8), "conv_up1": (8, 8), "conv_up2": (8, 8), "conv_hr": (8, 8)}
     shapes |= {"conv_last": (3, 8)}
     for dense in (1, 2, 3):
-        grown = {f"body.0.rdb{dense}.conv{n}": (4 if n < 5 else 8, 8 + 4 * (n - 1)) for n in range(1, 6)}
+        grown = {f"body.0.rdb{dense}.conv{n}": (32 if n < 5 else 8, 8 + 32 * (n - 1)) for n in range(1, 6)}
         shapes |= grown
     weights = {f"{name}.weight": torch.randn(*shape, 3, 3, generator=random) * 0.1 for name, shape in shapes.items()}
     return {**weights, **{f"{name}.bias": torch.zeros(shape[0]) for name, shape in shapes.items()}}
 
 
 @pytest.fixture(scope="module")
-def fast(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def fast(
+    client: ComfyClient, users_models: None, package_photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
     return _run(client, "style_portrait_fast", tmp_path_factory.mktemp("inputs"), TINY)
 
 
 @pytest.fixture(scope="module")
-def hires(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def hires(
+    client: ComfyClient, users_models: None, package_photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
     one = {**TINY, "EmptyLatentImage": {"width": 128, "height": 128, "batch_size": 1}}
     return _run(client, "style_portrait_hires", tmp_path_factory.mktemp("inputs"), one)
 
 
 @pytest.fixture(scope="module")
-def posed(client: ComfyClient, users_models: None, portrait: Ran, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def posed(
+    client: ComfyClient, users_models: None, package_photos: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
     return _run(client, "pose_portrait", tmp_path_factory.mktemp("inputs"), TINY)
 
 
