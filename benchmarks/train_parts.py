@@ -9,6 +9,11 @@ decoding it, writing the LoRA; from these, by arithmetic, the time of the preset
 memory of the card. Printed besides: steps a second, peak memory of the card, and the part of the card's own rate in
 large bf16 products (measured in the same run) that a step reaches. CPU time is printed too where there is no card:
 other programs falsify it less. Nothing here compares machines.
+
+SD 1.5 at 64 px, one core of an AMD EPYC, CPU seconds, other programs running: encoding a crop 0.33, a step 1.61, a
+denoising 0.90, decoding 0.71, the LoRA of rank 32 12.2 MB. So `balanced` with three photos is 82 % steps, 17 %
+snapshots and 1 % latents: what is not steps is above the 15 % that it should be. Larger sizes and graphics cards have
+not been measured; from 448 px on portraits are smaller than training pictures, which lowers that part.
 """
 
 from __future__ import annotations
