@@ -94,7 +94,7 @@ class PoseControl(io.ComfyNode):
                     optional=True,
                     tooltip="A ready-made depth map of pose_image (near is bright), one for each picture.",
                 ),
-                io.ControlNet.Input("depth_control_net", optional=True, tooltip="A depth ControlNet."),
+                io.ControlNet.Input("depth_net", optional=True, tooltip="A depth ControlNet."),
                 io.Combo.Input(
                     "depth_model",
                     options=[_poses.NO_MODEL, *_poses.depth_models()],
@@ -173,7 +173,7 @@ class PoseControl(io.ComfyNode):
         detector: str = "auto",
         details: str = "body and hands",
         depth_image: Any = None,
-        depth_control_net: Any = None,
+        depth_net: Any = None,
         depth_model: str = _poses.NO_MODEL,
         depth_strength: float = 0.5,
         depth_start: float = 0.0,
@@ -187,10 +187,10 @@ class PoseControl(io.ComfyNode):
         lacking = _poses.absent(pose_image=pose_image, control_net=control_net)
         pose = _poses.Control("ControlNet", control_net, maps, strength, start_percent, end_percent, lacking)
         positive, negative, done = pose.apply(positive, negative, vae)
-        if deep or depth_control_net is not None:
-            lacking = _poses.absent(depth_image=deep, depth_control_net=depth_control_net)
+        if deep or depth_net is not None:
+            lacking = _poses.absent(depth_image=deep, depth_net=depth_net)
             span = (depth_strength, depth_start, depth_end)
-            depth = _poses.Control("Depth ControlNet", depth_control_net, depths, *span, lacking)
+            depth = _poses.Control("Depth ControlNet", depth_net, depths, *span, lacking)
             positive, negative, more = depth.apply(positive, negative, vae)
             done += more
         text = "\n".join([*poses.notes, *done, *_poses.pairs(len(maps), portraits)])

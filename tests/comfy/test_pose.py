@@ -210,7 +210,7 @@ def with_depth(nodes: Prompt, image: str = "", **inputs: Any) -> Prompt:
     """The same with a second ControlNet for depth. image: a ready-made depth map."""
     net = {"class_type": "ControlNetLoader", "inputs": {"control_net_name": standin.CONTROLNET_NAME}}
     nodes = {**nodes, "depth_net": net, "pose": {**nodes["pose"], "inputs": {**nodes["pose"]["inputs"], **inputs}}}
-    nodes["pose"]["inputs"]["depth_control_net"] = ["depth_net", 0]
+    nodes["pose"]["inputs"]["depth_net"] = ["depth_net", 0]
     nodes["depth"] = {"class_type": "PreviewImage", "inputs": {"images": ["pose", 4]}}
     if image:
         nodes["deep"] = {"class_type": "LoadImage", "inputs": {"image": image}}
