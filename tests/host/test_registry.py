@@ -172,6 +172,7 @@ EXPECTED = {
     ("unsafe_deserialization", "scripts/convert_sam.py"): "names the error of torch's weights_only reader",
     ("network_call", "facechain/models/download.py"): "the downloader",
     ("network_call", "docs/api.md"): "an example of a client",
+    ("network_call", "docs/api_zh.md"): "the same",
 }
 # of whole categories: re.compile( and .eval( of torch; numbers and texts in many letters; names such as _
 WORDS = {"code_execution", "code_obfuscation_high_entropy", "code_obfuscation_suspicious_ident", "aggregate_risk"}
