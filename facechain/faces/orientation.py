@@ -9,14 +9,15 @@ import numpy as np
 
 from .base import Face, FaceEngine
 from .boxes import overlap
+from .crops import Region
 from .detector import detect
 from .embedded import EmbeddedEngine, Picture, glance, look_closer
 from .mesh import region_of
 
-# The face's score times the detector's on it, turned level by its own mesh: 0.66 and more where the mesh has it the
-# right way up, up to 0.74 where it has not. So these only say how long to search: the best view wins.
-_SURE, _UNSURE = 0.80, 0.65
-_VIEW = 2.5  # what the detector sees of it, in lengths of the mesh
+# The face's score times the detector's on it, turned level by its own mesh. It only says how long to search: the best
+# view wins.
+_SURE, _UNSURE = 0.75, 0.65
+_VIEWS = (1.8, 2.5, 3.5)  # what the detector sees of it, in lengths of the mesh; one look alone is a matter of luck
 _SAME = 0.2  # overlap of that detection with the mesh's box
 _COUNTED = 3  # faces of a photo that have a say, largest first
 _UPRIGHT = 30  # degrees of roll at most
@@ -113,9 +114,12 @@ def _merit(image: np.ndarray, faces: list[Face]) -> float:
 
 
 def _when_level(image: np.ndarray, face: Face) -> float:
-    """The detector's score of a face, turned level as its mesh has it: low where the mesh lies the wrong way up."""
+    """The detector's mean score of a face, turned level as its mesh has it: low where the mesh lies the wrong way up."""
     if face.mesh is None:
         return 0.0
-    found = detect(image, [region_of(face.mesh, _VIEW)])
-    own = [d.score for d in found if float(overlap(face.box, d.box[None])[0]) > _SAME]
+    return float(np.mean([_seen_as_face(image, face, region_of(face.mesh, margin)) for margin in _VIEWS]))
+
+
+def _seen_as_face(image: np.ndarray, face: Face, view: Region) -> float:
+    own = [d.score for d in detect(image, [view]) if float(overlap(face.box, d.box[None])[0]) > _SAME]
     return max(own, default=0.0)
