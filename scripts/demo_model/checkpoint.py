@@ -62,41 +62,45 @@ def assemble(shipped: Path, path: Path) -> Path:
 
     Raises SystemExit for a file of another format, or where this numpy's random numbers are others.
     """
-    from safetensors import safe_open
-    from safetensors.numpy import load, save
+    from safetensors.numpy import save
 
-    data = shipped.read_bytes()
-    source = hashlib.sha256(data).hexdigest()
+    source = hashlib.sha256(shipped.read_bytes()).hexdigest()
     if path.is_file() and _source(path) == source:
         return path
-    with safe_open(shipped, framework="np") as file:
-        about = file.metadata() or {}
-    if about.get("format") != FORMAT:
-        raise SystemExit(f"error: {shipped} is not a demo model of this version ({FORMAT}).")
+    parts, about = read_shipped(shipped)
     words = text_encoder(TEXT_SEED)
     if _digest(words) != about["text_encoder"]:
         raise SystemExit(
             "error: this numpy makes other random numbers than the demo model was trained with; use numpy 2."
         )
-    weights = _whole(load(data), json.loads(about["shapes"]))
-    weights |= {_TEXT + key: value.astype(np.float16) for key, value in words.items()}
+    named = {_PREFIXES[part]: weights for part, weights in parts.items()} | {_TEXT: words}
+    weights = {
+        prefix + key: value.astype(np.float16) for prefix, part in named.items() for key, value in part.items()
+    }
+    weights["first_stage_model.vae_scale"] = np.array(LATENT_SCALE, np.float16)
+    weights["first_stage_model.vae_shift"] = np.zeros((), np.float16)
     write_atomically(path, save(weights, {"format": FORMAT, _FOUND: source}))
     return path
 
 
-def _whole(tensors: Weights, shapes: dict[str, list[int]]) -> Weights:
-    """UNet and autoencoder under core's names, float16, from the shipped tensors."""
-    weights: Weights = {}
+def read_shipped(shipped: Path) -> tuple[dict[str, Weights], dict[str, str]]:
+    """({"unet.": weights, "vae.": weights} of the small file, its metadata). SystemExit for a file of another format."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    with safe_open(shipped, framework="np") as file:
+        about = file.metadata() or {}
+    if about.get("format") != FORMAT:
+        raise SystemExit(f"error: {shipped} is not a demo model of this version ({FORMAT}).")
+    shapes, tensors = json.loads(about["shapes"]), load_file(shipped)
+    parts: dict[str, Weights] = {part: {} for part in _BITS}
     for key, value in tensors.items():
-        if key.endswith(_SCALE):
-            continue
         part = key[: key.index(".") + 1]
         if key in shapes:
             value = _unpacked(value, tensors[key + _SCALE], shapes[key], _BITS[part])
-        weights[_PREFIXES[part] + key[len(part) :]] = value.astype(np.float16)
-    weights["first_stage_model.vae_scale"] = np.array(LATENT_SCALE, np.float16)
-    weights["first_stage_model.vae_shift"] = np.zeros((), np.float16)
-    return weights
+        if not key.endswith(_SCALE):
+            parts[part][key[len(part) :]] = value
+    return parts, about
 
 
 def _packed(value: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,8 @@ def main(description: str | None) -> None:
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
+    if arguments.from_shipped:
+        _unpack(work)
     pictures = None if (work / "bank.safetensors").is_file() else read_pictures(arguments.pictures)
     autoencoder = _autoencoder(work, pictures, 60 * arguments.autoencoder_minutes)
     if arguments.decoder_minutes:
@@ -67,10 +69,25 @@ def _arguments(description: str | None) -> argparse.Namespace:
         default=0,
         help="train the decoder alone further, which the UNet does not notice",
     )
+    parser.add_argument(
+        "--from-shipped",
+        action="store_true",
+        help="where the work folder holds nothing yet, begin with the model in models/demo",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=3e-4)
     return parser.parse_args()
+
+
+def _unpack(work: Path) -> None:
+    """Put the shipped model's parts where the stages look for what an earlier run has left, unless one has."""
+    parts, about = checkpoint.read_shipped(checkpoint.SHIPPED)
+    print(f"beginning with the shipped model of {about['steps']} steps")
+    for part, name in (("vae.", "autoencoder"), ("unet.", "unet")):
+        if not (work / f"{name}.safetensors").is_file():
+            tensors = {key: torch.from_numpy(value).float() for key, value in parts[part].items()}
+            save_file(tensors, work / f"{name}.safetensors")
 
 
 def _autoencoder(work: Path, pictures: list[Picture] | None, seconds: float) -> Autoencoder:
@@ -172,7 +189,10 @@ def _encode(texts: list[str], work: Path) -> torch.Tensor:
 def _train(work: Path, bank: Bank, arguments: argparse.Namespace) -> Training:
     torch.manual_seed(2)
     unet, snapshot = make_unet(comfy_host.prepare().comfy), work / "snapshot.safetensors"
-    listen(unet, bank.texts)
+    if (work / "unet.safetensors").is_file():
+        unet.load_state_dict(load_file(work / "unet.safetensors"))
+    else:
+        listen(unet, bank.texts)
     training = Training(unet)
     if snapshot.is_file():
         training.load(snapshot)
