@@ -74,9 +74,7 @@ def assemble(shipped: Path, path: Path) -> Path:
             "error: this numpy makes other random numbers than the demo model was trained with; use numpy 2."
         )
     named = {_PREFIXES[part]: weights for part, weights in parts.items()} | {_TEXT: words}
-    weights = {
-        prefix + key: value.astype(np.float16) for prefix, part in named.items() for key, value in part.items()
-    }
+    weights = {prefix + key: value.astype(np.float16) for prefix, part in named.items() for key, value in part.items()}
     weights["first_stage_model.vae_scale"] = np.array(LATENT_SCALE, np.float16)
     weights["first_stage_model.vae_shift"] = np.zeros((), np.float16)
     write_atomically(path, save(weights, {"format": FORMAT, _FOUND: source}))
