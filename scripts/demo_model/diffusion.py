@@ -90,7 +90,8 @@ class Training:
         self.step += 1
         keep = min(0.998, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.mean.values()), list(self.unet.parameters()), 1 - keep)
+            for name, value in self.unet.named_parameters():
+                self.mean[name].lerp_(value, 1 - keep)
         return float((weight * error).mean().detach())
 
     def _row(self, bank: Bank, place: int) -> int:
