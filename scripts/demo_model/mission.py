@@ -38,7 +38,7 @@ class Settings:
     rank: int = 16
     rate: float = 1e-3
     sampling_steps: int = 16
-    cfg: float = 3.0
+    cfg: float = 2.0
 
 
 @dataclass(frozen=True)

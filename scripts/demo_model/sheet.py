@@ -21,7 +21,7 @@ from .captions import Person
 from .checkpoint import assemble
 from .unet import import_comfy
 
-COLUMNS, STEPS, CFG = 11, 20, 3.0
+COLUMNS, STEPS, CFG = 11, 20, 2.0
 
 
 def draw(shipped: Path, whole: Path, comfyui: Path, styles: Sequence[str], size: int, seed: int = 1) -> Image.Image:

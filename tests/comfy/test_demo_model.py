@@ -1,4 +1,4 @@
-"""The demo model draws people, in styles that differ, and a person LoRA makes them look like the person."""
+"""The demo model draws people, in styles that differ. Whether a person LoRA makes the person: benchmarks/mission.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 from comfy_client import ComfyClient
 from demo_model import mission
 from demo_model.checkpoint import CHECKPOINT_NAME, SHIPPED, assemble
-from face_judge import judge_embedding
 from PIL import Image
 
 from facechain.faces import engine
@@ -41,7 +40,7 @@ def portraits(studio: comfy_host.Server) -> dict[str, np.ndarray]:
         "base": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": CHECKPOINT_NAME}},
         "latent": {"class_type": "EmptyLatentImage", "inputs": {"width": 192, "height": 192, "batch_size": 1}},
     }
-    plain = {"model": ["base", 0], "clip": ["base", 1]}
+    plain = {"model": ["base", 0], "clip": ["base", 1], "person_weight": -1.0}
     for style in STYLES:
         prompt |= mission.drawing(style, style, plain, mission.Settings(sampling_steps=16))
     client = ComfyClient(studio.url)
@@ -78,15 +77,3 @@ def test_styles_can_be_told_apart(portraits: dict[str, np.ndarray], shared_data:
 
 def _soft(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB").resize((12, 12), Image.Resampling.BOX), np.float32)
-
-
-def test_a_person_lora_makes_the_person(studio: comfy_host.Server, shared_data: Path) -> None:
-    """The mission, small: benchmarks/mission.py is the whole of it. Judged by two embedders, one of them unseen."""
-    photos = {name: [shared_data / f"people/{name}/pose{n}.png" for n in (1, 2, 3)] for name in ("man", "woman")}
-    settings = mission.Settings(steps=120, seeds=4, sampling_steps=10)
-    drawn = mission.portraits(ComfyClient(studio.url), CHECKPOINT_NAME, photos, settings)
-    for person, pictures in drawn.items():
-        for embed in (mission.embedded, judge_embedding):
-            outcome = mission.judge(pictures, photos[person], embed)
-            assert outcome.median("own") < 0.95 * outcome.median("without"), (person, embed.__name__, outcome)
-            assert outcome.median("other") > 0.97 * outcome.median("without"), (person, embed.__name__, outcome)

@@ -339,13 +339,13 @@ def test_wrong_settings_fail_with_a_remedy_and_leave_no_file(trained: Trained, c
     with pytest.raises(JobError, match="multiple of 64") as caught:
         client.run(train_prompt(resolution=32))
     assert "FaceChain_TrainPersonLoRA" in str(caught.value)
-    with pytest.raises(JobError, match="prodigyopt"):
+    with pytest.raises(JobError, match="bitsandbytes"):
         prompt = train_prompt(seed=77)
         prompt["options"] = {
             "class_type": "FaceChain_TrainingOptions",
-            "inputs": {**OPTIONS, "optimizer": "Prodigy", "clip_rate": 0.0},
+            "inputs": {**OPTIONS, "optimizer": "AdamW 8-bit", "clip_rate": 0.0},
         }
-        prompt["train"]["inputs"] |= {"options": ["options", 0], "learning_rate": 0.0}
+        prompt["train"]["inputs"]["options"] = ["options", 0]
         client.run(prompt)
     assert loras(trained.base) == files
 
