@@ -8,7 +8,7 @@ from comfy_client import ComfyClient
 
 def test_object_info_lists_the_fourteen_nodes_with_tooltips(client: ComfyClient) -> None:
     ours = {name: info for name, info in client.get("/object_info").items() if name.startswith("FaceChain_")}
-    assert len(ours) == 13
+    assert len(ours) == 14
     for name, info in ours.items():
         for kind in ("required", "optional"):
             for socket, (_, options) in info["input"].get(kind, {}).items():
