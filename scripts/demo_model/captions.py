@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facechain.person import TRIGGER, Attributes
-from facechain.prompts import NEGATIVE, compose
+from facechain.prompts import NEGATIVE, Sitter, compose
 from facechain.styles import Style, load_style
 
 from . import ROOT
@@ -11,21 +11,16 @@ from . import ROOT
 MATURE = {"a beautiful woman": "a mature woman", "a handsome man": "a mature man"}
 
 
-class Person:
-    """As much of a Person as a prompt reads."""
-
-    trigger = TRIGGER
-
-    def __init__(self, phrase: str) -> None:
-        gender = "man" if phrase.split()[-1] == "man" else "woman"
-        self.attributes = Attributes(gender=gender, age=45.0 if "mature" in phrase else 25.0, phrase=phrase)
+def sitter(phrase: str) -> Sitter:
+    """Somebody of whom a caption knows no more than this."""
+    gender = "man" if phrase.split()[-1] == "man" else "woman"
+    return Sitter(phrase, Attributes(gender=gender, age=45.0 if "mature" in phrase else 25.0, phrase=phrase))
 
 
 def styled(style: str, phrase: str, prompt: str) -> tuple[list[str], list[str]]:
     """(captions, negatives) of a picture in a style; prompt stands in where the picture is of no style."""
     own = load_style(ROOT / "styles" / f"{style}.json") if style else Style("own", "own", prompt)
-    person = Person(phrase)
-    both = [compose(own, person), compose(own, None)]  # type: ignore[arg-type]
+    both = [compose(own, sitter(phrase)), compose(own, None)]
     captions = [one.positive for one in both]
     if style:
         captions += [f"{phrase}, {own.name}", f"{own.prompt}, {own.outfit_for(phrase.split()[-1])}"]

@@ -17,7 +17,7 @@ from facechain.styles import load_style
 from facechain.training.judge import enlarged
 
 from . import ROOT
-from .captions import Person
+from .captions import sitter
 from .checkpoint import assemble
 from .unet import import_comfy
 
@@ -36,7 +36,7 @@ def draw(shipped: Path, whole: Path, comfyui: Path, styles: Sequence[str], size:
     with torch.inference_mode():
         for number, style in enumerate(styles):  # each from its own noise
             own = load_style(ROOT / "styles" / f"{style}.json")
-            words = compose(own, Person("a handsome man" if "woman" not in own.outfit else "a beautiful woman"))  # type: ignore[arg-type]
+            words = compose(own, sitter("a handsome man" if "woman" not in own.outfit else "a beautiful woman"))
             positive, negative = (
                 clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (words.positive, words.negative)
             )
