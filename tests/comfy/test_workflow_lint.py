@@ -23,6 +23,7 @@ FILES = {
     ("VAELoader", "vae_name"): "models/vae",
     ("UpscaleModelLoader", "model_name"): "models/upscale_models",
     ("LoadImage", "image"): "input",
+    ("FaceChain_LoadPerson", "name"): "models/facechain/people",
 }
 
 
@@ -37,7 +38,7 @@ def with_the_users_files(
         for node in json.loads(path.read_text(encoding="utf-8")).values():
             for (kind, widget), folder in FILES.items():
                 name = node["inputs"].get(widget)
-                target = server.base / folder / str(name)
+                target = server.base / folder / (f"{name}.safetensors" if "people" in folder else str(name))
                 if node["class_type"] == kind and isinstance(name, str) and not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     source = package_photos["astronaut"] if folder == "input" else standin_models["checkpoints"]

@@ -143,6 +143,19 @@ def own_style(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, pac
     return _run(client, "train_style", tmp_path_factory.mktemp("inputs"), TINY)
 
 
+@pytest.fixture(scope="module")
+def learnt(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, portrait: Ran) -> Ran:
+    """The person of style_portrait, with the same settings."""
+    return _run(client, "train_person", tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def trained(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, learnt: Ran) -> Ran:
+    """Portraits of that person, by name."""
+    settings = {**TINY, "FaceChain_LoadPerson": {"name": "person 1"}}
+    return _run(client, "trained_portrait", tmp_path_factory.mktemp("inputs"), settings)
+
+
 def _saved(client: ComfyClient, ran: Ran) -> list[np.ndarray]:
     outputs = [ran.result.outputs[node_id] for node_id in ran.ids("SaveImage")]
     pictures = [Image.open(io.BytesIO(client.fetch(image))) for out in outputs for image in out["images"]]
@@ -292,7 +305,25 @@ def test_train_style_leaves_a_lora_and_a_style(own_style: Ran) -> None:
     assert all(own_style.result.outputs[preview]["images"] for preview in own_style.ids("PreviewImage"))
 
 
-@pytest.mark.parametrize("name", ["portrait", "group", "drawn", "fast", "hires", "posed", "own_style"])
+def test_a_person_is_learnt_once_for_all_graphs(portrait: Ran, learnt: Ran) -> None:
+    before, now = (
+        json.loads(ran.result.texts(ran.ids("FaceChain_TrainPersonLoRA")[0])[0]) for ran in (portrait, learnt)
+    )
+    assert now["lora"] == before["lora"] and now["found"]
+    assert all(learnt.result.outputs[preview]["images"] for preview in learnt.ids("PreviewImage"))
+
+
+def test_trained_portrait_draws_that_person_without_training(client: ComfyClient, portrait: Ran, trained: Ran) -> None:
+    learnt = json.loads(portrait.result.texts(portrait.ids("FaceChain_TrainPersonLoRA")[0])[0])
+    (style,) = trained.ids("FaceChain_LoadStyle")
+    assert f"Person LoRA: {learnt['lora']} at" in "\n".join(trained.result.texts(style))
+    pictures = _saved(client, trained)
+    assert len(pictures) == 4 and all(picture.std() > 5 for picture in pictures)
+
+
+@pytest.mark.parametrize(
+    "name", ["portrait", "learnt", "trained", "group", "drawn", "fast", "hires", "posed", "own_style"]
+)
 def test_a_second_identical_queue_runs_no_node(name: str, request: pytest.FixtureRequest) -> None:
     ran: Ran = request.getfixturevalue(name)
     assert ran.ran_again == []

@@ -37,6 +37,7 @@ CORE_WIDGETS = {
     "VAEDecode": [],
     "VAEEncode": [],
 }
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 NOTES = {"MarkdownNote", "Note"}  # of the front end alone; no server knows them
 
 Graph = dict[str, Any]
@@ -73,7 +74,20 @@ def _box(node: Graph) -> Box:
 
 def test_every_job_has_a_graph() -> None:
     portraits = {"style_portrait", "style_portrait_fast", "style_portrait_hires", "pose_portrait"}
-    assert portraits | {"group_photo", "train_style"} <= {path.stem for path in GRAPHS}
+    portraits |= {"trained_portrait"}
+    assert portraits | {"train_person", "group_photo", "train_style"} <= {path.stem for path in GRAPHS}
+
+
+def test_notes_titles_and_groups_speak_both_languages(graph: Graph) -> None:
+    notes = [node for node in graph["nodes"] if node["type"] in NOTES]
+    assert notes
+    for node in notes:
+        english, _, chinese = node["widgets_values"][0].partition("\n\n---\n\n")
+        assert english and not CHINESE.search(english), node["title"]
+        assert len(CHINESE.findall(chinese)) > 8, node["title"]
+        assert " · " in node["title"]
+    # a group called after a person needs no translation
+    assert all(CHINESE.search(group["title"]) or len(group["title"]) < 8 for group in graph["groups"])
 
 
 def test_every_node_exists_and_has_a_value_for_each_widget(graph: Graph, widgets: dict[str, list[str]]) -> None:
