@@ -160,7 +160,7 @@ def sheet_of(ranking: Ranking, images: Sequence[torch.Tensor], person: Person, k
     """Contact sheet, uint8 RGB [H, W, 3]: ranked pictures first, then the rejected ones with their reasons."""
     order = [*ranking.judged, *ranking.rejected]
     shown = {v.picture for v in order[:_ON_SHEET]}
-    small = {n: to_pixels(p)[0] for n, p in _thumbnails(images, shown)}
+    small = {n: to_pixels(p)[0] for n, p in thumbnails(images, shown)}
     tiles = []
     for place, verdict in enumerate(order[:_ON_SHEET]):
         if verdict.percent is None:
@@ -174,7 +174,7 @@ def sheet_of(ranking: Ranking, images: Sequence[torch.Tensor], person: Person, k
     return sheets.contact_sheet(tiles, title=title, left_out=len(order) - len(tiles))
 
 
-def _thumbnails(images: Sequence[torch.Tensor], wanted: set[int]) -> Iterator[tuple[int, torch.Tensor]]:
+def thumbnails(images: Sequence[torch.Tensor], wanted: set[int]) -> Iterator[tuple[int, torch.Tensor]]:
     """(number, picture [1, h, w, C]) of the wanted pictures, the longer side at most 192 pixels."""
     for number, picture in enumerate(pictures_in(images)):
         if number in wanted:

@@ -82,6 +82,20 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
+def grid(pictures: Sequence[np.ndarray], side: int, columns: int) -> np.ndarray:
+    """Pictures alone, row by row, for a page that writes the words itself. Returns uint8 RGB [rows * side, columns * side, 3].
+
+    pictures: uint8 RGB [h, w, 3] of any sizes; each is fitted into the middle of a square of `side` pixels.
+    """
+    squares = np.full((math.ceil(len(pictures) / columns) * side, columns * side, 3), 40, np.uint8)
+    for place, picture in enumerate(pictures):
+        small = _shrunk(picture, side)
+        height, width = small.shape[:2]
+        y, x = place // columns * side + (side - height) // 2, place % columns * side + (side - width) // 2
+        squares[y : y + height, x : x + width] = small
+    return squares
+
+
 def _draw_tile(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, one: Tile, at: tuple[int, int], side: int, fonts, line_height: int
 ) -> None:

@@ -76,7 +76,10 @@ def about_styles() -> list[dict[str, Any]]:
             about.append({"id": name, "name": name, "name_zh": "", "family": "", "problem": str(error)})
             continue
         lora = {"lora": style.lora, "lora_found": bool(style.lora and _host.find_lora(style.lora))}
-        about.append({"id": name, "name": style.name, "name_zh": style.name_zh, "family": style.family, **lora})
+        words = {"place": style.prompt, "outfit": style.outfit_for("woman")}
+        about.append(
+            {"id": name, "name": style.name, "name_zh": style.name_zh, "family": style.family, **lora, **words}
+        )
     return about
 
 

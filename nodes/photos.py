@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from ..facechain.errors import FaceChainError
 from ..facechain.names import checked_name
 from . import _host
+from ._cards import verdict_cards
 from ._types import CATEGORY, Person, engine_input
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class Preprocess(io.ComfyNode):
         intake = take_in(Photos(photos), names or [], looker, options, guide, progress, refiner)
         person = save_new(intake.person, target) if save[0] else intake.person
         report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
-        shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,)}
+        shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,), **verdict_cards(intake, cls)}
         return io.NodeOutput(person, person.images, person.masks, person.caption, report, verdicts, ui=shown)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io, ui
 
 from . import _host
+from ._cards import rank_cards
 from ._types import CATEGORY, Person, engine_input
 
 if TYPE_CHECKING:
@@ -106,4 +107,5 @@ class SimilarityRank(io.ComfyNode):
         rejected = [pictures[verdict.picture] for verdict in ranking.rejected] or _host.nothing()
         report = json.dumps(report_of(ranking, who, networks), ensure_ascii=False, indent=1)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (report,)}
+        shown |= rank_cards(ranking, images, keep[0], cls)
         return io.NodeOutput(ranked, ranked[0], scores, sheet, rejected, report, ui=shown)

@@ -5,6 +5,7 @@
 // node works as well: the list then shows the styles' ids, and the prompts stand in its outputs after a run.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addGalleryButton } from "./style_gallery.js";
 
 const NODES = ["FaceChain_LoadStyle", "FaceChain_GroupPortrait"]; // those with a list of styles
 const PREVIEWED = NODES[0];
@@ -50,7 +51,10 @@ app.registerExtension({
   nodeCreated(node) {
     if (!NODES.includes(node.comfyClass)) return;
     const list = node.widgets?.find((widget) => widget.name === "style");
-    if (list) equipList(list);
+    if (list) {
+      equipList(list);
+      addGalleryButton(node, list, (id) => styles.get(id));
+    }
     if (node.comfyClass === PREVIEWED) addPreview(node);
   },
 });

@@ -50,7 +50,7 @@ def report_sheet(intake: Intake) -> np.ndarray:
     _draw_head(sheet, intake)
     for place, verdict in enumerate(intake.verdicts):
         row, column = divmod(place, columns)
-        card = _card(verdict, _picture(intake, place))
+        card = _card(verdict, picture_of(intake, place))
         sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), head + row * (_CARD_SIZE[1] + _GAP)))
     scale = min(1.0, _LONGEST / max(sheet.size))
     if scale < 1:
@@ -135,7 +135,7 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> No
         _write(pen, (x + 134, y), shown, 13, _INK, 46)
 
 
-def _picture(intake: Intake, place: int) -> Image.Image:
+def picture_of(intake: Intake, place: int) -> Image.Image:
     """The crop with the head's outline, or the whole photo with its faces framed."""
     found = intake.crops.get(place)
     if found is None:

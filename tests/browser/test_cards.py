@@ -1,0 +1,142 @@
+"""Pictures with their verdicts on the nodes, and what is seen while a person is learnt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import comfy_host
+import export_api_workflows
+import front_end
+import pytest
+import standin
+from front_end import FrontEnd
+from PIL import Image
+from playwright.sync_api import Browser
+
+# Photos of a person to Preprocess, portraits to Similarity Rank.
+PROMPT: dict[str, dict[str, Any]] = {
+    "1": {"class_type": "FaceChain_LoadPhotos", "inputs": {"folder": "(none)", "files": "", "max_side": 1536}},
+    "2": {
+        "class_type": "FaceChain_Preprocess",
+        "inputs": {
+            **{"photos": ["1", 0], "names": ["1", 1], "name": "cards", "size": "512", "background": "white"},
+            **{"retouch": 0.2, "engine": "embedded", "gender": "auto", "age": 0, "caption": "", "save": False},
+            **{"sam_model": "(none)", "tags": ""},
+        },
+    },
+    "3": {"class_type": "FaceChain_LoadPhotos", "inputs": {"folder": "(none)", "files": "", "max_side": 1536}},
+    "4": {
+        "class_type": "FaceChain_SimilarityRank",
+        "inputs": {
+            **{"images": ["3", 0], "person": ["2", 0], "keep": 1, "min_face": 0.1, "max_face": 0.8},
+            **{"when_none": "give all unranked", "engine": "embedded"},
+        },
+    },
+}
+# What stands on a node's cards: the line above them, then each card's words, hover text and colour.
+CARDS = """type => {
+    const element = app.graph._nodes.find(node => node.type === type)?.widgets.find(w => w.name === 'cards')?.element;
+    const line = element?.querySelector('p')?.textContent;
+    const cards = [...element?.querySelectorAll('figure') ?? []].map(card => ({
+        caption: card.querySelector('figcaption').textContent, title: card.title,
+        colour: card.querySelector('.bar').style.background, sign: card.querySelector('.badge')?.textContent ?? '',
+        picture: card.querySelector('.picture').style.backgroundImage.slice(5, -2),
+    }));
+    return { line, cards };
+}"""
+GREEN, GREY = "rgb(0, 158, 115)", "rgb(120, 120, 120)"
+TRAINING = "app.graph._nodes.find(node => node.type === 'FaceChain_TrainPersonLoRA')"
+
+
+@pytest.fixture(scope="module")
+def files(server: comfy_host.Server, package_photos: dict[str, Path]) -> dict[str, str]:
+    """Names in the input folder: one woman, the same mirrored and darker, another person, a picture of nobody."""
+    assert server.base
+    folder = server.base / "input" / "cards"
+    folder.mkdir(exist_ok=True)
+    woman = Image.open(package_photos["astronaut"]).convert("RGB")
+    darker = woman.transpose(Image.Transpose.FLIP_LEFT_RIGHT).point([round(v * 0.8) for v in range(256)] * 3)
+    made = {
+        "woman.png": woman,
+        "mirrored.png": darker,
+        "man.png": Image.open(package_photos["group"]).convert("RGB").crop((385, 200, 700, 560)),
+        "nobody.png": Image.linear_gradient("L").convert("RGB"),
+    }
+    for name, picture in made.items():
+        picture.save(folder / name)
+    return {Path(name).stem: f"cards/{name}" for name in made}
+
+
+def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, dict[str, Any]]:
+    prompt = json.loads(json.dumps(PROMPT))
+    prompt["1"]["inputs"]["files"] = "\n".join([files["woman"], files["nobody"]])
+    prompt["3"]["inputs"]["files"] = "\n".join([files["man"], files["nobody"], files["mirrored"]])
+    page.page.evaluate("prompt => app.loadApiJson(prompt, 'cards')", prompt)
+    page.wait_for(len(prompt))
+    hints = {
+        kind: page.page.evaluate(CARDS, kind)["line"] for kind in ("FaceChain_Preprocess", "FaceChain_SimilarityRank")
+    }
+    page.page.get_by_test_id("queue-button").first.click()
+    ready = f"() => ({CARDS})('FaceChain_SimilarityRank').cards.length"
+    page.page.wait_for_function(ready, timeout=240_000, polling=500)
+    page.screenshot(picture)
+    return {"hints": hints} | {kind: page.page.evaluate(CARDS, kind) for kind in hints}
+
+
+def test_each_photo_and_portrait_stands_on_its_node_with_its_verdict(
+    page: FrontEnd, files: dict[str, str], pictures: Path
+) -> None:
+    shown = _run(page, files, pictures / "cards_en.png")
+    assert shown["hints"]["FaceChain_Preprocess"] == "Each photo will stand here with its verdict; the reason on hover."
+    woman, nobody = shown["FaceChain_Preprocess"]["cards"]
+    assert woman["caption"] == "woman.png" and "best photo" in woman["title"] and woman["sign"] in ("✓", "!")
+    assert nobody["sign"] == "×" and "rejected" in nobody["title"] and "face" in nobody["title"].lower()
+    assert "1 rejected" in shown["FaceChain_Preprocess"]["line"]
+    mirrored, man, none = shown["FaceChain_SimilarityRank"]["cards"]
+    assert mirrored["colour"] == GREEN and mirrored["title"].startswith("1. picture 3: ")
+    assert int(mirrored["caption"].removesuffix(" %")) > int(man["caption"].removesuffix(" %"))
+    assert (none["colour"], none["caption"]) == (GREY, "no face")
+    assert shown["FaceChain_SimilarityRank"]["line"] == "1 kept · 1 not kept · 1 cannot be judged"
+    sizes = "async url => { const image = new Image(); image.src = url; await image.decode(); return image.width; }"
+    assert page.page.evaluate(sizes, man["picture"]) == 3 * 128
+    assert page.problems == []
+
+
+def test_cards_speak_chinese(
+    browser: Browser, server: comfy_host.Server, files: dict[str, str], pictures: Path
+) -> None:
+    with front_end.open_page(browser, server.url, locale="zh") as page:
+        shown = _run(page, files, pictures / "cards_zh.png")
+        assert shown["hints"]["FaceChain_SimilarityRank"] == "运行后，写真按相似度从高到低显示在这里。"
+        assert "1 不合格" in shown["FaceChain_Preprocess"]["line"]
+        assert shown["FaceChain_SimilarityRank"]["line"] == "1 保留 · 1 未保留 · 1 无法评判"
+        assert page.problems == []
+
+
+def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
+    page: FrontEnd, files: dict[str, str], pictures: Path
+) -> None:
+    graph = json.loads((export_api_workflows.WORKFLOWS / "train_person.json").read_text(encoding="utf-8"))
+    values = {
+        node["type"]: node["widgets_values"]
+        for node in graph["nodes"]
+        if node["type"].startswith(("FaceChain", "Check"))
+    }
+    values["CheckpointLoaderSimple"][0] = standin.CHECKPOINT_NAME
+    values["FaceChain_LoadPhotos"][1] = files["woman"]
+    values["FaceChain_Preprocess"][0] = "live"
+    values["FaceChain_TrainPersonLoRA"][:3] = ["fast", 24, 128]
+    values["FaceChain_TrainPersonLoRA"][7:] = ["best", 3]
+    page.load(graph)
+    page.close_dialogs()
+    page.page.get_by_test_id("queue-button").first.click()
+    # a preview is a picture of the page's own memory; the finished curve comes from the server
+    live = f"() => {TRAINING}.imgs?.[0]?.src.startsWith('blob:') && {TRAINING}.imgs[0].naturalHeight > 500"
+    page.page.wait_for_function(live, timeout=300_000, polling=100)
+    page.screenshot(pictures / "training_live.png")
+    done = f"() => {TRAINING}.imgs?.[0]?.src.includes('/view?')"
+    page.page.wait_for_function(done, timeout=300_000, polling=500)
+    page.screenshot(pictures / "training_done.png")
+    assert page.problems == []
