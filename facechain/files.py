@@ -1,10 +1,12 @@
-"""Writing files so that nobody ever reads a half-written one."""
+"""Writing files so that nobody ever reads a half-written one, and reading what others may have written."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,6 +28,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         unfinished.unlink()
         raise
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The object that a JSON text holds; {} for anything else, such as a damaged or hostile text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _umask() -> int:

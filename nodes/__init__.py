@@ -6,11 +6,14 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import _preview
 from ._check_host import add_route
+from ._saving import mark_every_prompt
 from .check import SystemCheck
+from .deleting import DeletePerson
 from .fusion import FaceFusion
 from .photos import LoadPhotos, Preprocess
 from .pose import PoseControl
 from .rank import SimilarityRank
+from .saving import SavePortraits
 from .style import LoadStyle
 from .style_training import TrainStyleLoRA
 from .template import GroupPortrait, TemplateFace, TemplatePaste
@@ -32,6 +35,8 @@ NODES: list[type[io.ComfyNode]] = [
     TrainingOptions,
     TrainStyleLoRA,
     SystemCheck,
+    SavePortraits,
+    DeletePerson,
 ]
 
 
@@ -39,4 +44,5 @@ class FaceChainExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         _preview.register()  # this version of ComfyUI never calls on_load
         add_route()
+        mark_every_prompt()
         return NODES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def add_route() -> None:
 
     Without a server (tests that read the schema) there is nothing to do.
     """
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    server = _host.running_server()
     if server is None:
         return
     from aiohttp import web

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,32 @@ def input_folders() -> list[str]:
         if Path(folder) != root and any(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in files):
             found.append(Path(folder).relative_to(root).as_posix())
     return sorted(found)
+
+
+def temp_folder() -> Path:
+    """Where ComfyUI keeps previews until it starts again."""
+    import folder_paths
+
+    return Path(folder_paths.get_temp_directory())
+
+
+def place_to_save(prefix: str, width: int, height: int) -> tuple[Path, str, str]:
+    """(folder, file name without suffix, subfolder) of the next picture in ComfyUI's output folder, by core's rule.
+
+    prefix: checked before; core's %year%, %width% and the like are filled in.
+    """
+    import folder_paths
+
+    output = folder_paths.get_output_directory()
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, output, width, height)
+    return Path(folder), f"{name}_{counter:05}_", subfolder
+
+
+def keeps_workflows() -> bool:
+    """Whether saved pictures carry their workflow: not under --disable-metadata."""
+    from comfy.cli_args import args
+
+    return not args.disable_metadata
 
 
 def own_folder(name: str) -> Path:
@@ -129,6 +156,11 @@ def load_sam(name: str) -> Any:
 
 def _sam_folders() -> list[Path]:
     return model_roots("sams")
+
+
+def running_server() -> Any:
+    """ComfyUI's server of this process; None where there is none, as in tests that read the schema."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def model_roots(kind: str) -> list[Path]:

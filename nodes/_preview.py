@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,7 @@ _MOST_BYTES = 256 * 1024  # of a request
 
 def register() -> None:
     """Answer the two addresses, where a ComfyUI server is running in this process."""
-    server = getattr(sys.modules.get("server"), "PromptServer", None)
-    running = getattr(server, "instance", None)
+    running = _host.running_server()
     if running is None:
         return
     from aiohttp import web
@@ -102,6 +100,11 @@ def _saved(name: str) -> Any:
     except UnusableNameError:
         return None
     return _attributes(file, _host.file_stamp(file)) if file.is_file() else None
+
+
+def forget_people() -> None:
+    """Let go of what was read of saved people."""
+    _attributes.cache_clear()
 
 
 @lru_cache(maxsize=64)

@@ -255,6 +255,12 @@ class GroupPortrait(io.ComfyNode):
                 io.String.Output(
                     "report", display_name="report", tooltip="The template's faces and who sits where, as JSON."
                 ),
+                Person.Output(
+                    "people",
+                    display_name="people",
+                    tooltip="Everybody who was put into the picture, for Save Portraits.",
+                    is_output_list=True,
+                ),
             ],
         )
 
@@ -271,7 +277,7 @@ class GroupPortrait(io.ComfyNode):
             template, people, faces[0], _host.face_engine(settings.engine), settings
         )
         graph, group_photo, inspect = _lanes.build(links, guests, seats, settings)
-        return io.NodeOutput(group_photo, preview, inspect, report, expand=graph)
+        return io.NodeOutput(group_photo, preview, inspect, report, people, expand=graph)
 
 
 def _lane_inputs() -> list[Any]:

@@ -1,15 +1,18 @@
-// System Check shows its report on the node. Without this file the report is in the output `report` (Preview Any
-// shows it) and at /facechain/check?format=text.
+// System Check and Delete Person show their report on the node. Without this file it is in the output `report`
+// (Preview Any shows it); System Check's is at /facechain/check?format=text, too.
 import { app } from "../../scripts/app.js";
 
-const NODE = "FaceChain_SystemCheck";
+const NODES = ["FaceChain_SystemCheck", "FaceChain_DeletePerson"];
 const SIZE = [560, 620]; // pixels, once there is something to read
 
 app.registerExtension({
   name: "FaceChain.SystemCheck",
 
   nodeCreated(node) {
-    if (node.comfyClass !== NODE) return;
+    if (!NODES.includes(node.comfyClass)) return;
+    const confirm = node.widgets?.find((widget) => widget.name === "confirm");
+    // a saved graph must not delete anybody when it is run again, or by somebody else
+    if (confirm) confirm.serialize = false;
     const element = Object.assign(document.createElement("textarea"), { readOnly: true, className: "comfy-multiline-input" });
     const shown = node.addDOMWidget("shown_report", "facechain_report", element, {
       serialize: false, // saved graphs hold the schema's widgets alone
@@ -22,6 +25,7 @@ app.registerExtension({
       executed?.apply(this, arguments);
       element.value = output?.text?.join("\n") ?? "";
       shown.hidden = !element.value;
+      if (confirm) confirm.value = "";
       this.setSize(this.size.map((side, axis) => Math.max(side, SIZE[axis])));
       this.setDirtyCanvas(true, true);
     };

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
-from ..files import write_atomically
+from ..files import json_object, write_atomically
 from ..names import checked_name
 from ..person import Person
 from .config import TrainConfig
@@ -149,25 +149,33 @@ def write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str]) -
 def read_report(path: Path, key: str) -> dict[str, Any] | None:
     """The report of a finished training, or None when the file is absent, damaged or of another training."""
     kept = _read(path) if path.is_file() else None
-    if kept is None:
-        return None
-    try:
-        own = json.loads(kept[1].get("facechain", "{}"))
-    except json.JSONDecodeError:
-        return None
-    return own["report"] if own.get("format") == FORMAT and own.get("training_hash") == key else None
+    own = _own(kept[1]) if kept else {}
+    report = own.get("report")
+    return report if own.get("training_hash") == key and isinstance(report, dict) else None
 
 
-def read_base(path: Path) -> Base | None:
-    """What a LoRA was trained on; None where it does not say so, as LoRAs of other tools."""
+def read_own(path: Path) -> dict[str, Any]:
+    """Our own record of a LoRA file; {} for LoRAs of other tools and for damaged files."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            own = json.loads((file.metadata() or {}).get("facechain", "{}"))
-    except (SafetensorError, json.JSONDecodeError):
+            return _own(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
+
+
+def read_base(path: Path) -> Base | None:
+    """What a LoRA was trained on; None where it does not say so, as LoRAs of other tools."""
+    try:
+        return Base(**read_own(path)["base"])
+    except (KeyError, TypeError):
         return None
-    return Base(**own["base"]) if own.get("format") == FORMAT else None
+
+
+def _own(about: Mapping[str, str]) -> dict[str, Any]:
+    own = json_object(about.get("facechain", ""))
+    return own if own.get("format") == FORMAT else {}
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
@@ -176,5 +184,5 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError:
+    except (SafetensorError, OSError):
         return None

@@ -153,7 +153,8 @@ class _Training:
         validation = self._validation(prepared)
         lora_file.check_room(self.path.parent, prepared.adapters)
         average = Average(prepared.trainee.parameters, config.ema) if config.ema else None
-        unfinished = Unfinished(host.unfinished_folder(), self.key, prepared.adapters, validation, average)
+        folder, adapters = host.unfinished_folder(), prepared.adapters
+        unfinished = Unfinished(folder, self.key, adapters, validation, average, person.name)
         clock.lap("preparation")
         validation.begin()
         clock.lap("validation")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..files import write_atomically
+from ..files import json_object, write_atomically
 from .average import Average
 from .judge import Verdict
 from .loop import Moment
@@ -26,7 +26,10 @@ KEPT = 2  # trainings; older ones are deleted, for each takes about ten times as
 
 
 class Unfinished:
-    """One training's file of state. key: its training hash. average: of the adapters, where there is one."""
+    """One training's file of state. key: its training hash. average: of the adapters, where there is one.
+
+    person: the name of who is trained, for those who want the person deleted.
+    """
 
     def __init__(
         self,
@@ -35,9 +38,11 @@ class Unfinished:
         adapters: Sequence[Adapter],
         validation: Validation,
         average: Average | None = None,
+        person: str = "",
     ) -> None:
         self._path, self._key = folder / f"{key[:16]}.safetensors", key
         self._adapters, self._validation, self._average = adapters, validation, average
+        self._person = person
 
     def save(self, moment: Moment) -> None:
         """Write the state atomically. A full disk is told in the log: the training itself can go on."""
@@ -71,7 +76,8 @@ class Unfinished:
             "verdicts": [asdict(verdict) for verdict in self._validation.verdicts],
         }
         try:
-            write_atomically(self._path, save(tensors, {"format": FORMAT, "state": json.dumps(about)}))
+            metadata = {"format": FORMAT, "person": self._person, "state": json.dumps(about)}
+            write_atomically(self._path, save(tensors, metadata))
             self._prune()
         except OSError as error:
             log.warning("FaceChain: the training's state could not be kept for resuming it (%s)", error)
@@ -120,9 +126,9 @@ class Unfinished:
             with safe_open(self._path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-            about = json.loads(metadata.get("state", "{}"))
-        except (SafetensorError, json.JSONDecodeError):
+        except (SafetensorError, OSError):
             return None
+        about = json_object(metadata.get("state", ""))
         if metadata.get("format") != FORMAT or about.get("key") != self._key:
             return None
         fits = all(

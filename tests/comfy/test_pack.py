@@ -6,9 +6,9 @@ import comfy_host
 from comfy_client import ComfyClient
 
 
-def test_object_info_lists_the_fourteen_nodes_with_tooltips(client: ComfyClient) -> None:
+def test_object_info_lists_the_sixteen_nodes_with_tooltips(client: ComfyClient) -> None:
     ours = {name: info for name, info in client.get("/object_info").items() if name.startswith("FaceChain_")}
-    assert len(ours) == 14
+    assert len(ours) == 16
     for name, info in ours.items():
         for kind in ("required", "optional"):
             for socket, (_, options) in info["input"].get(kind, {}).items():

@@ -28,7 +28,7 @@ NODES = [
         *("LoadPhotos", "Preprocess", "TrainPersonLoRA", "LoadPerson", "LoadStyle", "PoseControl"),
         *("FaceFusion", "SimilarityRank", "TemplateFace", "TemplatePaste", "GroupPortrait"),
         "TrainingOptions",
-        *("SystemCheck", "TrainStyleLoRA"),
+        *("SystemCheck", "TrainStyleLoRA", "SavePortraits", "DeletePerson"),
     )
 ]
 each_page = pytest.mark.parametrize(("node", "language"), [(n, lang) for n in NODES for lang in LANGUAGES])

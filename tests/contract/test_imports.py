@@ -38,7 +38,7 @@ def loaded(root: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_fourteen_nodes_are_listed(loaded: dict) -> None:
+def test_the_sixteen_nodes_are_listed(loaded: dict) -> None:
     assert set(loaded["ids"]) == {
         f"FaceChain_{name}"
         for name in (
@@ -56,6 +56,8 @@ def test_the_fourteen_nodes_are_listed(loaded: dict) -> None:
             "TrainingOptions",
             "SystemCheck",
             "TrainStyleLoRA",
+            "SavePortraits",
+            "DeletePerson",
         )
     }
 
