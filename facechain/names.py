@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from .errors import UnusableNameError
 
 MAX_LENGTH = 80  # bytes of UTF-8: room for a hash and a suffix in the 255 bytes that file systems allow
+_COMPONENT, _PATH = 255, 4000  # bytes that file systems allow for a name, and for a whole path (with room to spare)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 # Device names that Windows reserves in every folder, with any extension.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
@@ -45,6 +47,8 @@ def inside(folder: Path, *parts: str) -> Path:
         raise UnusableNameError(
             f"{shown[:80]!r} is not a file name", "Name a file or folder as it is listed"
         ) from error
+    if any(len(os.fsencode(part)) > _COMPONENT for part in path.parts) or len(os.fsencode(path)) > _PATH:
+        raise UnusableNameError(f"{shown[:40]!r}... is too long", "Name a file or folder as it is listed")
     if path != root and root not in path.parents:
         raise UnusableNameError(f"{shown!r} lies outside {root.name}", "Name a file or folder inside it")
     return path

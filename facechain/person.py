@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import RecordError
+from .errors import RecordError, UnusableNameError
 from .files import write_atomically
 from .names import checked_name
 
@@ -106,6 +107,10 @@ class Person:
         return replace(self, lora=lora)
 
 
+# what reading a file raises that save_person has not written
+_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, UnusableNameError)
+
+
 def quantise(tensor: torch.Tensor) -> torch.Tensor:
     """float 0..1 rounded to the nearest 1/255, float32."""
     return (tensor.float().clamp(0, 1) * 255).round() / 255
@@ -143,7 +148,7 @@ def load_person(path: Path) -> Person:
         if metadata.get("format") != FORMAT:
             raise RecordError(f"{path.name} is not a FaceChain person file", "Choose a file from the people folder")
         return _from_file(tensors, json.loads(metadata["person"]))
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, *_DAMAGED) as error:
         raise RecordError(f"person file {path.name} is damaged ({error})", "Preprocess the photos again") from error
 
 
@@ -165,20 +170,56 @@ def _to_file(person: Person) -> dict[str, torch.Tensor]:
     }
 
 
+def _checked_lora(name: str) -> str:
+    """The name of a LoRA that a file gave, which may come from anybody. Raises UnusableNameError."""
+    for part in name.split("/") if name else ():
+        checked_name(part, "LoRA name")
+    if name and not name.endswith(".safetensors"):  # never a pickle
+        raise UnusableNameError(f"the LoRA {name!r} is no .safetensors file")
+    return name
+
+
 def _from_file(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Person:
+    """Raises KeyError, TypeError, ValueError or UnusableNameError for what save_person does not write."""
     words = about["attributes"]
-    return Person(
-        name=about["name"],
-        images=tensors["images"].float() / 255,
-        masks=tensors["masks"].float() / 255,
-        embeddings=tensors["embeddings"],
-        embedder=about["embedder"],
-        quality=tensors["quality"],
-        poses=tensors["poses"],
-        attributes=Attributes(words["gender"], words["age"], words["phrase"], tuple(words["tags"])),
-        caption=about["caption"],
-        best=about["best"],
-        trigger=about["trigger"],
-        lora=about["lora"],
-        photo_names=tuple(about["photo_names"]),
+    tags, photos = _texts(words["tags"]), _texts(about["photo_names"])
+    gender, phrase, caption, trigger, embedder = _texts(
+        [words["gender"], words["phrase"], about["caption"], about["trigger"], about["embedder"]]
     )
+    return Person(
+        name=checked_name(about["name"]),
+        images=_bytes(tensors["images"]),
+        masks=_bytes(tensors["masks"]),
+        embeddings=_numbers(tensors["embeddings"]),
+        embedder=embedder,
+        quality=_numbers(tensors["quality"]),
+        poses=_numbers(tensors["poses"]),
+        attributes=Attributes(gender, float(words["age"]), phrase, tags),
+        caption=caption,
+        best=operator.index(about["best"]),
+        trigger=trigger,
+        lora=_checked_lora(about["lora"]),
+        photo_names=photos,
+    )
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("what should be text is something else")
+    return tuple(values)
+
+
+def _bytes(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if tensor.dtype != torch.uint8:
+        raise TypeError(f"pictures of {tensor.dtype} instead of bytes")
+    return tensor.float() / 255
+
+
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+        raise TypeError("numbers that are none")
+    return tensor

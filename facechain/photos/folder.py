@@ -51,11 +51,12 @@ def list_photos(root: Path, folder: str, files: str, suffixes: Collection[str]) 
 def caption_beside(path: Path) -> str:
     """The words of the .txt file of the same name beside a photo, as trainers have it; "" where there is none.
 
-    Raises PhotoError for one that is no text.
+    Raises PhotoError for one that is no text, UnusableNameError for a link that leads out of the photo's folder.
     """
     beside = path.with_suffix(".txt")
     if not beside.is_file():
         return ""
+    inside(path.parent, beside.name)
     try:
         if beside.stat().st_size > MAX_CAPTION:
             raise ValueError(f"longer than {MAX_CAPTION} bytes")

@@ -79,7 +79,7 @@ def seating(wanted: str, people: int, faces: int) -> list[int]:
     words = [word for word in re.split(r"[\s,;，、；]+", wanted) if word]
     if not words:
         return list(range(1, people + 1))
-    if not all(word.isdecimal() for word in words):
+    if not all(word.isdecimal() and len(word) < 9 for word in words):
         raise FaceError(f"'faces' is {wanted!r}, which are not numbers", "Write it like '1, 3', or leave it empty")
     numbers = [int(word) for word in words]
     if len(numbers) != people:
