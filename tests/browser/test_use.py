@@ -43,7 +43,7 @@ CHOOSE = """async choices => {
 SHOWN = """() => {
     const dialog = document.querySelector('[role=dialog]');
     if (dialog) return { dialog: dialog.innerText };
-    const ends = app.graph._nodes.filter(node => ['SaveImage', 'PreviewImage'].includes(node.type));
+    const ends = app.graph._nodes.filter(node => ['FaceChain_SavePortraits', 'PreviewImage'].includes(node.type));
     if (!ends.every(node => node.imgs?.length)) return null;
     const sizes = node => node.imgs.map(image => [image.naturalWidth, image.naturalHeight]);
     return Object.fromEntries(app.graph._nodes.filter(node => node.imgs?.length).map(node => [node.type, sizes(node)]));
@@ -85,7 +85,7 @@ def test_portraits_appear_in_the_page(
     shown = graph.page.wait_for_function(SHOWN, timeout=540_000, polling=500).json_value()
     graph.screenshot(pictures / "style_portrait_ran.png")
     assert "dialog" not in shown, shown
-    assert shown["SaveImage"] == [[SIDE, SIDE]] * 4
+    assert shown["FaceChain_SavePortraits"] == [[SIDE, SIDE]] * 4
     assert shown["FaceChain_LoadPhotos"] and shown["FaceChain_Preprocess"]
     assert shown["PreviewImage"] == shown["FaceChain_SimilarityRank"]  # the sheet of all, with their scores
     assert graph.problems == []

@@ -60,6 +60,6 @@ def test_comfy_lint_finds_nothing(
     bad = tmp_path / "bad.json"
     shutil.copy(graphs[0], bad)
     nodes = json.loads(bad.read_text(encoding="utf-8"))
-    next(node for node in nodes.values() if node["class_type"] == "SaveImage")["inputs"].pop("images")
+    next(node for node in nodes.values() if node["class_type"] == "FaceChain_SavePortraits")["inputs"].pop("images")
     bad.write_text(json.dumps(nodes), encoding="utf-8")
     assert "missing-required" in subprocess.run([*lint, str(bad)], capture_output=True, text=True).stdout

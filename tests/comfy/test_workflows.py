@@ -20,6 +20,7 @@ from PIL import Image
 
 from facechain.faces import engine
 from facechain.faces.base import Face, distance
+from facechain.person import load_person
 
 CHOICES = demo_jobs.Choices(standin.CHECKPOINT_NAME, demo_jobs.STANDIN.settings, faces=demo_jobs.TEMPLATE_FACES)
 
@@ -157,7 +158,7 @@ def trained(client: ComfyClient, tmp_path_factory: pytest.TempPathFactory, learn
 
 
 def _saved(client: ComfyClient, ran: Ran) -> list[np.ndarray]:
-    outputs = [ran.result.outputs[node_id] for node_id in ran.ids("SaveImage")]
+    outputs = [ran.result.outputs[node_id] for node_id in ran.ids("FaceChain_SavePortraits")]
     pictures = [Image.open(io.BytesIO(client.fetch(image))) for out in outputs for image in out["images"]]
     return [np.asarray(picture.convert("RGB")) for picture in pictures]
 
@@ -197,6 +198,21 @@ def test_style_portrait_gives_ranked_pictures(client: ComfyClient, portrait: Ran
         assert picture.std() > 5  # not a flat colour, as NaN becomes
     differences = [np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(pictures)]
     assert min(differences) > 1
+
+
+@pytest.mark.parametrize(("name", "people"), [("portrait", 1), ("group", 2)])
+def test_every_saved_picture_says_that_it_is_generated_and_of_whom(
+    name: str, people: int, client: ComfyClient, server: comfy_host.Server, request: pytest.FixtureRequest
+) -> None:
+    ran: Ran = request.getfixturevalue(name)
+    assert server.base
+    folder = server.base / "models" / "facechain" / "people"
+    hashes = {load_person(folder / f"person {number}.safetensors").hash for number in range(1, people + 1)}
+    for shown in ran.result.outputs[ran.ids("FaceChain_SavePortraits")[0]]["images"]:
+        with Image.open(io.BytesIO(client.fetch(shown))) as file:
+            said = json.loads(file.info["facechain"])
+        assert said["statement"] == "AI-generated" and said["engines"] and said["models"]
+        assert {person["hash"] for person in said["people"]} == hashes
 
 
 def test_style_portrait_tells_what_it_did(portrait: Ran) -> None:

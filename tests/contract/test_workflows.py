@@ -32,7 +32,6 @@ CORE_WIDGETS = {
     "ModelSamplingDiscrete": ["sampling", "zsnr"],
     "PreviewImage": [],
     "RebatchImages": ["batch_size"],
-    "SaveImage": ["filename_prefix"],
     "UpscaleModelLoader": ["model_name"],
     "VAEDecode": [],
     "VAEEncode": [],
