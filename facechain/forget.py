@@ -148,6 +148,8 @@ def _says(lora: Path, name: str) -> bool:
 
 def _may_be_of(state: Path, name: str) -> bool:
     """Whether an unfinished training is of this person; one that does not say (older ones, damaged ones) may be."""
+    if state.suffix not in (".safetensors", ".tmp"):
+        return False
     told = _metadata(state).get("person")
     return told is None or _canonical(told) == name
 
