@@ -10,9 +10,10 @@ import numpy as np
 from ..faces.angles import head_angles
 from ..faces.mesh import five_points
 from . import masks
-from .eyes import keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
+from .blend import blended
+from .eyes import Eye, keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
-from .light import SkinLight, mean_skin, relit, roughness, shade_tint, skin_light
+from .light import Lit, SkinLight, mean_skin, relit, skin_light
 from .maps import Maps, draw_maps
 from .masks import smooth_step
 from .sampling import blurred, sample
@@ -20,10 +21,11 @@ from .shape import mixed_shape
 from .topology import surface
 
 MARGIN = 0.4  # how far the work reaches beyond the mesh, in parts of the face's size
-_LIDS = 0.045  # margin around the eyes, parts of the face's width, where the picture keeps its own
+_LIDS = 0.025  # margin around the eyes, parts of the face's width, where the picture keeps its own
 _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must be seen to stand in, mirrored
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
 _FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
+_FARTHEST_GAZE = 0.09  # of an eye's width that the new eyes may look past the picture's
 _LIPS_DIFFER = (0.06, 0.16)  # difference of the gaps between the lips from which the picture keeps its own lips
 
 # A swap network's part: (picture in the new shape [H, W, 3], how far it moved the five points [5, 2]) to the face that
@@ -84,17 +86,21 @@ def fuse_face(
     opposite = with_gaze(source.mesh[surface().mirror], mirrored_eyes(source_eyes), target_eyes)
     bend, maps = draw_maps(goal, target, (cut, opposite), picture.shape[:2], width)
     bent = sample(picture, _pixels(picture.shape[:2]) + bend) if strength.shape > 0 else picture
+    box, part = bent[maps.box], np.ones(maps.inside.shape, np.float32)
     if swap is None:
-        lit, alpha = _new_face(bent[maps.box], source, maps, goal, width, strength.skin_tone)
+        lit, alpha = _new_face(box, source, maps, goal, width, strength.skin_tone)
         keep_eyes = keeps_target_eyes(source_eyes, target_eyes)
-        alpha = alpha * _unlike(source.mesh, target, goal, maps, width, keep_eyes)
+        part = _unlike(source.mesh, target, goal, maps, width, keep_eyes)
+        if not keep_eyes and _looks_away(blended(box, lit, alpha, width), _in_box(goal, maps), target_eyes):
+            part = _unlike(source.mesh, target, goal, maps, width, True)
     else:
         drawn, seen = swap(bent, five_points(goal) - five_points(target))
         drawn = np.concatenate([drawn, seen[..., None]], -1)[maps.box]
-        lit, alpha = _drawn_face(bent[maps.box], drawn, source, maps, goal, width, strength.skin_tone)
-    alpha = alpha * strength.identity
+        lit, alpha = _drawn_face(box, drawn, source, maps, goal, width, strength.skin_tone)
+    part = part * strength.identity
+    new, alpha = box + part[..., None] * (blended(box, lit, alpha, width) - box), alpha * part
     fused, changed = bent.copy(), smooth_step(np.linalg.norm(bend, axis=-1), 0.02, 0.2)
-    fused[maps.box] += alpha[..., None] * (np.clip(lit, 0, 1) - fused[maps.box])
+    fused[maps.box] = new
     changed[maps.box] = np.maximum(changed[maps.box], alpha)
     changed[changed < _FAINTEST] = 0
     whole, face = np.zeros(picture.shape[:2], np.float32), bent.copy()
@@ -121,12 +127,10 @@ def _new_face(
     skin = maps.masks["skin"] * smooth_step(maps.facing[..., 2], 0.1, 0.4)
     target_light, source_light = skin_light(bent, skin, width), skin_light(texture, skin * shown, width)
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
-    own_colour = (mean_skin(texture, bare_source) / mean_skin(bent, bare_target)) ** skin_tone
     plain = np.maximum(1 - maps.masks["drawn"], maps.masks["forehead"]) * maps.inside
-    rough = roughness(texture, source_light, bent, target_light, np.minimum(bare_source, bare_target))
-    tints = shade_tint(texture, source_light, bare_source), shade_tint(bent, target_light, bare_target)
-    tints = tints[0], skin_tone * tints[0] + (1 - skin_tone) * tints[1]
-    lit = relit(texture, source_light, target_light, plain, maps.masks["broad"], own_colour, width, rough, tints)
+    texture = _without_hair(texture, source_light, maps, width)
+    ours, theirs = Lit(texture, source_light, bare_source), Lit(bent, target_light, bare_target)
+    lit = relit(ours, theirs, plain, maps.masks["broad"], width, skin_tone)
     lit = with_grain_of(bent, lit, skin * shown, maps.inside)
     return lit, _visible(maps, shown, source_light, target_light, goal, width)
 
@@ -175,9 +179,9 @@ def _visible(
     """[H, W] 0..1: the soft outline, less what covers the skin in either picture and what the photo does not show."""
     alpha = maps.masks["face"] * shown * smooth_step(maps.facing[..., 2], 0.0, 0.3)
     bare = 1 - maps.masks["features"]
-    hair = _widened(source_light.covered * bare * maps.masks["rim"], 0.03 * width)
-    alpha = alpha * (1 - hair * (1 - maps.masks["drawn"]))
-    alpha = alpha * (1 - _fringe(source_light.covered, maps) * maps.masks["forehead"])
+    own = np.maximum(maps.masks["drawn"], _over_brows(source_light, maps))
+    alpha = alpha * (1 - _hair(source_light, maps, width) * (1 - own))
+    alpha = alpha * (1 - _fringe(source_light.covered, maps) * maps.masks["crown"])
     covered = target_light.covered
     if masks.wears_glasses(covered, maps.canonical, maps.inside > 0.5):
         upper = 1 - smooth_step(maps.canonical[..., 1], -0.02, 0.04)
@@ -206,6 +210,32 @@ def _fringe(covered: np.ndarray, maps: Maps) -> float:
     strip = (maps.inside > 0.5) & (maps.masks["forehead"] > 0.5) & (maps.masks["features"] < 0.5)
     strip &= maps.masks["face"] > 0.1
     return float(smooth_step(covered[strip].mean(), 0.1, 0.3)) if strip.any() else 0.0
+
+
+def _looks_away(picture: np.ndarray, mesh: np.ndarray, wanted: dict[str, Eye]) -> bool:
+    """Whether the new face's eyes look elsewhere than the picture's did although they were moved."""
+    seen = look_at_eyes(picture, mesh)
+    gazes = [(seen[side].gaze, wanted[side].gaze) for side in wanted]
+    return any(a is not None and b is not None and abs(a - b) > _FARTHEST_GAZE for a, b in gazes)
+
+
+def _without_hair(texture: np.ndarray, light: SkinLight, maps: Maps, width: float) -> np.ndarray:
+    """The photo's face with plain skin where its fringe hangs over the brows: the picture's own brows must not be left
+    there, and strands must not come along."""
+    hair = _hair(light, maps, width) * _over_brows(light, maps)
+    return texture + hair[..., None] * (light.skin - texture)
+
+
+def _over_brows(light: SkinLight, maps: Maps) -> np.ndarray:
+    """[H, W] 0..1: the brows and a strip over them, where the photo has a fringe."""
+    return _fringe(light.covered, maps) * np.maximum(
+        maps.masks["features"], maps.masks["forehead"] * (1 - maps.masks["crown"])
+    )
+
+
+def _hair(light: SkinLight, maps: Maps, width: float) -> np.ndarray:
+    """[H, W] 0..1: what lies over the photo's forehead and along its outline."""
+    return _widened(light.covered * (1 - maps.masks["features"]) * maps.masks["rim"], 0.03 * width)
 
 
 def _widened(mask: np.ndarray, by: float) -> np.ndarray:

@@ -14,11 +14,12 @@ _SIDE = 96  # pixels of the face's width at which light is judged
 _REACHES = (0.35, 0.2, 0.1)
 # Differences of log brightness and log colour from the light around that bare skin hardly exceeds.
 _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
-# How far, in logs, a photo's own shine, shading and blushes may stand out of the new light; wider than _PATCH
-# (parts of the face's width) it is shading, finer it is lines and pores.
-_SHINE, _SHADE, _BLUSH, _PATCH = 0.12, 0.25, 0.04, 0.02
-# The same for brighter and darker patches of broad skin: there a flash photo's shine is no feature of the person.
-_BROAD_SHINE, _BROAD_SHADE, _PATCH_SHINE = 0.03, 0.15, 0.12
+# How far, in logs, a photo's own shine, shading and blushes may stand out of what the picture shows at the same place;
+# wider than _PATCH (parts of the face's width) it is shading, finer it is lines and pores. On broad skin a flash photo's
+# shine is no feature of the person.
+_SHINE, _SHADE, _BLUSH, _PATCH = 0.3, 0.4, 0.06, 0.02
+_BROAD_SHINE, _BROAD_SHADE = 0.06, 0.2
+_ALIKE = 0.3  # and how far the picture's own shading of that place counts
 _FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
 _STEEPEST, _TINTED = 0.6, (-0.6, 0.3)  # of the tint, and brightness (log) between which it grows
 _ROUGHNESS = (0.6, 1.1)
@@ -36,6 +37,11 @@ class SkinLight:
     light: np.ndarray
     fine: np.ndarray
     covered: np.ndarray
+
+    @property
+    def skin(self) -> np.ndarray:
+        """[H, W, 3] plain skin under this light, without any of its features."""
+        return self.light - _FLOOR
 
 
 def skin_light(picture: np.ndarray, skin: np.ndarray, face_width: float) -> SkinLight:
@@ -62,40 +68,63 @@ def skin_light(picture: np.ndarray, skin: np.ndarray, face_width: float) -> Skin
     return SkinLight(np.exp(full[0]), np.exp(full[1]), full[2][..., 0])
 
 
-def relit(
-    source: np.ndarray,
-    source_light: SkinLight,
-    target_light: SkinLight,
-    skin: np.ndarray,
-    broad: np.ndarray,
-    own_colour: np.ndarray,
-    face_width: float,
-    roughness: float,
-    tints: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """source [H, W, 3] with its light replaced by the target's, times own_colour [3].
+@dataclass(frozen=True, eq=False)
+class Lit:
+    """A face as a picture shows it: picture [H, W, 3], the light on it, and bare [H, W] 0..1, where its skin is seen."""
 
-    Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows
-    and pupils dark. On plain skin (skin [H, W] 0..1) what is left of hard shadows, shine and blushes is held
-    down; lines and folds stay, times roughness. tints: how colour follows brightness in source and target, see
-    `shade_tint`.
+    picture: np.ndarray
+    light: SkinLight
+    bare: np.ndarray
+
+
+def relit(
+    source: Lit, target: Lit, plain: np.ndarray, broad: np.ndarray, face_width: float, skin_tone: float = 0.0
+) -> np.ndarray:
+    """The source's face [H, W, 3] in the target's light.
+
+    Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows and pupils dark.
+    On plain skin (plain [H, W] 0..1; broad: cheeks and forehead alone) the source's patches may differ only so far from
+    what the same place of the target shows: beyond that they are shadows and shine of the photo's own light. Lines and
+    folds stay. skin_tone: 0..1, part of the source's own skin colour.
     """
-    detail = np.log((np.maximum(source, 0) + _FLOOR) / source_light.light)
+    detail = _unlit(source)
     brightness = detail.mean(-1, keepdims=True)
-    colourful = _colourfulness(source_light, target_light, skin)
+    colourful = _colourfulness(source.light, target.light, plain)
     colour = (detail - brightness) * colourful
     detail = brightness + colour
-    weight = skin[..., None] + 1e-3
-    patches = blurred(brightness * weight, _PATCH * face_width) / blurred(weight, _PATCH * face_width)
-    lines = np.minimum(brightness - patches, _SHINE) * roughness
     broad = broad[..., None]
-    shine, shade = _PATCH_SHINE + broad * (_BROAD_SHINE - _PATCH_SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
-    calm = _soft(np.maximum(patches, 0), shine) + _soft(np.minimum(patches, 0), shade) + lines + _soft(colour, _BLUSH)
-    detail = detail + skin[..., None] * (calm - detail)
-    tint = tints[1] - colourful * tints[0]
+    light = target.light.light * (target.light.fine / target.light.light) ** broad
+    patches = _patches(brightness, plain[..., None] + 1e-3, face_width)
+    alike = _patches(_logs(target.picture, light), target.bare[..., None], face_width)
+    alike = _soft(alike, _ALIKE)
+    lines = np.minimum(brightness - patches, _SHINE) * _roughness(source, target)
+    shine, shade = _SHINE + broad * (_BROAD_SHINE - _SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
+    apart = patches - alike
+    calm = (
+        alike + _soft(np.maximum(apart, 0), shine) + _soft(np.minimum(apart, 0), shade) + lines + _soft(colour, _BLUSH)
+    )
+    detail = detail + plain[..., None] * (calm - detail)
+    own, wanted = shade_tint(source), shade_tint(target)
+    tint = skin_tone * own + (1 - skin_tone) * wanted - colourful * own
     detail = detail + tint * np.clip(detail.mean(-1, keepdims=True), *_TINTED)
-    light = target_light.light * (target_light.fine / target_light.light) ** broad * own_colour
-    return (_shouldered(light, np.exp(detail)) - _FLOOR).astype(np.float32)
+    own_colour = (mean_skin(source.picture, source.bare) / mean_skin(target.picture, target.bare)) ** skin_tone
+    return (_shouldered(light * own_colour, np.exp(detail)) - _FLOOR).astype(np.float32)
+
+
+def _unlit(face: Lit) -> np.ndarray:
+    """[H, W, 3] log brightness and colour of the face relative to the light on it."""
+    return np.log((np.maximum(face.picture, 0) + _FLOOR) / face.light.light)
+
+
+def _logs(picture: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """[H, W, 1] log brightness relative to a light."""
+    return np.log((np.maximum(picture, 0) + _FLOOR) / light).mean(-1, keepdims=True)
+
+
+def _patches(brightness: np.ndarray, weight: np.ndarray, face_width: float) -> np.ndarray:
+    """[H, W, 1] the brightness without lines and pores, over what the weight [H, W, 1] names; 0 far from it."""
+    reach = _PATCH * face_width
+    return blurred(brightness * weight, reach) / (blurred(weight, reach) + 1e-4)
 
 
 def _shouldered(light: np.ndarray, detail: np.ndarray) -> np.ndarray:
@@ -113,27 +142,25 @@ def _colourfulness(source_light: SkinLight, target_light: SkinLight, skin: np.nd
     return float(np.clip(3 * tints[0] / tints[1], 0, 1))
 
 
-def roughness(
-    source: np.ndarray, source_light: SkinLight, target: np.ndarray, target_light: SkinLight, skin: np.ndarray
-) -> float:
+def _roughness(source: Lit, target: Lit) -> float:
     """How rough the target's skin is beside the source's, within bounds: freckles do not go onto porcelain whole."""
-    chosen = skin > 0.6
+    chosen = np.minimum(source.bare, target.bare) > 0.6
     if chosen.sum() < 100:
         return 1.0
     spread = []
-    for picture, light in ((target, target_light), (source, source_light)):
-        logs = np.log((np.maximum(picture, 0) + _FLOOR) / light.light).mean(-1)[chosen]
+    for face in (target, source):
+        logs = _unlit(face).mean(-1)[chosen]
         spread.append(float(np.percentile(logs, 84) - np.percentile(logs, 16)) + 1e-3)
     return float(np.clip(spread[0] / spread[1], *_ROUGHNESS))
 
 
-def shade_tint(picture: np.ndarray, light: SkinLight, skin: np.ndarray) -> np.ndarray:
+def shade_tint(face: Lit) -> np.ndarray:
     """[3] how the colour of bare skin changes with its brightness, in logs: shadows are redder than what is lit, and
-    far redder in a picture with warm, hard tones. Least squares over the skin [H, W] 0..1.
+    far redder in a picture with warm, hard tones. Least squares over the bare skin.
     """
-    logs = np.log((np.maximum(picture, 0) + _FLOOR) / light.light)
+    logs = _unlit(face)
     brightness = logs.mean(-1)
-    weight = skin * (np.abs(brightness) < _DARKER)
+    weight = face.bare * (np.abs(brightness) < _DARKER)
     spread = float((weight * brightness**2).sum()) + 1e-3 * float(weight.sum()) + 1e-6
     slope = ((logs - brightness[..., None]) * (weight * brightness)[..., None]).sum((0, 1)) / spread
     return np.clip(slope, -_STEEPEST, _STEEPEST)

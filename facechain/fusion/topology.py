@@ -60,7 +60,7 @@ class Atlas:
     face: where the new face goes; soft at the outline, ends half-way up the forehead.
     skin: plain skin, to measure colour and light on: no eyes, brows, lips, nostrils.
     features: brows, eyes, nostrils and lips, with some margin. drawn: the same without margin, but with the lids.
-    forehead: all above the brows. rim: the outline and the forehead, where hair falls over a face. lips: the lips with some margin.
+    forehead: all above the brows. crown: the same from well above them. rim: the outline and the forehead, where hair falls over a face. lips: the lips with some margin.
     broad: cheeks, jaw and forehead, away from everything that makes a face this person's.
     """
 
@@ -69,6 +69,7 @@ class Atlas:
     features: np.ndarray
     drawn: np.ndarray
     forehead: np.ndarray
+    crown: np.ndarray
     rim: np.ndarray
     lips: np.ndarray
     broad: np.ndarray
@@ -98,6 +99,7 @@ def atlas() -> Atlas:
         features=_soft(features, 0.01),
         drawn=_soft(np.maximum.reduce([*(_grown(eye, 0.022) for eye in rings[:2]), *rings[2:]]), 0.012),
         forehead=forehead.astype(np.float32),
+        crown=_soft((1 - _smooth_step(y[:, None] - brow_lines, -0.075, -0.045)).astype(np.float32), 0.02),
         rim=np.maximum(1 - _smooth_step(distance, 0.06, 0.2), above_brows).astype(np.float32),
         lips=_soft(_grown(rings[4], 0.03), 0.02),
         broad=_broad(np.maximum.reduce([*rings, _drawn(NOSE)])),

@@ -75,6 +75,12 @@ def fuse_one(pixels: np.ndarray, person: Person, strength: Strength | None = Non
     return fuse_pictures(from_pixels(pixels), person, EMBEDDED, strength or Strength(), **options)
 
 
+def only_mesh(pixels: np.ndarray) -> np.ndarray:
+    mesh = only_face(pixels).mesh
+    assert mesh is not None
+    return mesh - HALF_PIXEL
+
+
 def to_person(person: Person, pixels: np.ndarray) -> float:
     embedding = only_face(pixels).embedding
     assert embedding is not None
@@ -103,6 +109,16 @@ def test_expression_and_gaze_stay(man: Person, targets: list[np.ndarray]) -> Non
             old, new_gaze = eyes[0][side].gaze, eyes[1][side].gaze
             assert old is not None and new_gaze is not None
             assert abs(old - new_gaze) < 0.1
+
+
+def test_a_gaze_that_cannot_be_brought_along_stays_the_pictures(shared_data: Path) -> None:
+    """The man's narrow eyes cannot look as far aside as this picture's do: it keeps its own, lids and brows are his."""
+    target, person = load(shared_data / "styles_preview/Gentleman.jpg"), person_of(shared_data / "people/man/pose1.png")
+    new = to_pixels(fuse_one(target, person).images)[0]
+    for side, before in look_at_eyes(target / np.float32(255), only_mesh(target)).items():
+        after = look_at_eyes(new / np.float32(255), only_mesh(new))[side]
+        assert before.gaze is not None and after.gaze is not None and abs(before.gaze - after.gaze) < 0.06
+    assert to_person(person, new) < 0.6 * to_person(person, target)
 
 
 def test_pixels_outside_the_mask_are_the_same_bits(man: Person, targets: list[np.ndarray]) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facechain.fusion.blend import blended
 from facechain.fusion.grain import with_grain_of
-from facechain.fusion.light import relit, shade_tint, skin_light
+from facechain.fusion.light import Lit, relit, shade_tint, skin_light
 from facechain.fusion.masks import from_outside, mouth_gap, open_mouth, ring_mask, smooth_step
 from facechain.fusion.raster import normals, rasterise
 from facechain.fusion.sampling import blurred, resized, sample
 from facechain.fusion.shape import mixed_shape, similarity_fit
 from facechain.fusion.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE, atlas, surface
 
-PLAIN = (np.zeros(3), np.zeros(3))  # colours that do not follow brightness
+
+def lit(picture: np.ndarray, width: float) -> Lit:
+    """A picture that is bare skin all over, and its light."""
+    skin = np.ones(picture.shape[:2], np.float32)
+    return Lit(picture, skin_light(picture, skin, width), skin)
 
 
 def placed(scale: float = 100.0, turn: float = 0.0, x: float = 80.0, y: float = 90.0) -> np.ndarray:
@@ -106,8 +111,7 @@ def test_relit_takes_over_shading_and_colour() -> None:
     ramp = np.linspace(0.3, 0.9, 100, dtype=np.float32)[None, :, None]
     target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
     source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
-    lights = [skin_light(p, skin, 80) for p in (source, target)]
-    new = relit(source, lights[0], lights[1], skin, 0 * skin, np.ones(3), 80, 1.0, PLAIN)
+    new = relit(lit(source, 80), lit(target, 80), skin, 0 * skin, 80)
     np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
 
 
@@ -118,15 +122,24 @@ def test_a_flash_photos_shine_makes_no_pale_patch() -> None:
     spot = np.exp(-((rows - 60) ** 2 + (columns - 60) ** 2) / (2 * 7.0**2))[..., None].astype(np.float32)
     source = np.full((120, 120, 3), [0.6, 0.45, 0.4], np.float32) * (1 + 0.6 * spot)
     target = np.full((120, 120, 3), [0.9, 0.85, 0.8], np.float32)
-    lights = [skin_light(p, skin, 100) for p in (source, target)]
-    broad, near = (
-        relit(source, lights[0], lights[1], skin, part * skin, np.ones(3), 100, 1.0, PLAIN)[60, 60].mean()
-        for part in (1, 0)
-    )
-    assert 0.84 < broad < 0.9 and broad < near < 1.0
-    assert (
-        relit(source * 3, lights[0], lights[1], skin, skin, np.ones(3), 100, 1.0, PLAIN).max() <= 1.0
-    )  # no burnt-out edge
+    photo, picture = lit(source, 100), lit(target, 100)
+    broad, near = (relit(photo, picture, skin, part * skin, 100)[60, 60].mean() for part in (1, 0))
+    assert 0.84 < broad < 0.91 and broad < near < 1.0
+    assert relit(lit(source * 3, 100), picture, skin, skin, 100).max() <= 1.0  # no burnt-out edge
+
+
+def test_shading_that_the_picture_shows_too_is_kept() -> None:
+    """A hollow that lies dark in both is the face's; one that is dark in the photo alone is its shadow."""
+    skin = np.ones((120, 120), np.float32)
+    rows, columns = np.mgrid[:120, :120]
+    hollow = np.exp(-((rows - 60) ** 2 + (columns - 60) ** 2) / (2 * 5.0**2))[..., None].astype(np.float32)
+    colour = np.array([0.8, 0.65, 0.6], np.float32)
+    dark, even = colour * np.exp(-1.2 * hollow), np.broadcast_to(colour, (120, 120, 3))
+    depths = []
+    for target in (dark, even):
+        new = relit(lit(dark, 100), lit(target, 100), skin, 0 * skin, 100)
+        depths.append(float(np.log(new[60, 60].mean() / new[20, 60].mean())))
+    assert depths[0] < 1.25 * depths[1] < -0.2
 
 
 def test_shadows_take_the_pictures_colour() -> None:
@@ -136,13 +149,25 @@ def test_shadows_take_the_pictures_colour() -> None:
     waves = (np.sin(rows / 3) * np.sin(columns / 3) * 0.2)[..., None].astype(np.float32)
     warm = np.array([0.8, 0.6, 0.4], np.float32) * np.exp(waves * np.array([0.6, 1.0, 1.4], np.float32))
     plain = np.array([0.6, 0.5, 0.45], np.float32) * np.exp(waves)
-    lights = [skin_light(p, skin, 100) for p in (plain, warm)]
-    tints = shade_tint(plain, lights[0], skin), shade_tint(warm, lights[1], skin)
-    assert abs(tints[0]).max() < 0.05
-    np.testing.assert_allclose(tints[1], [-0.4, 0.0, 0.4], atol=0.12)
-    new = relit(plain, lights[0], lights[1], skin, 0 * skin, np.ones(3), 100, 1.0, tints)
+    photo, picture = lit(plain, 100), lit(warm, 100)
+    assert abs(shade_tint(photo)).max() < 0.05
+    np.testing.assert_allclose(shade_tint(picture), [-0.4, 0.0, 0.4], atol=0.12)
+    new = relit(photo, picture, skin, 0 * skin, 100)
     dark, bright = (new[waves[..., 0] * sign > 0.1].mean(0) for sign in (-1, 1))
     assert dark[0] / dark[2] > 1.1 * bright[0] / bright[2]
+
+
+def test_a_blended_edge_keeps_the_contrast_of_both_skins() -> None:
+    rng = np.random.default_rng(1)
+    old, new = (0.5 + rng.normal(0, 0.05, (160, 160, 1)).astype(np.float32) for _ in range(2))
+    new += 0.2  # and another light
+    alpha = np.broadcast_to(np.linspace(0, 1, 160, dtype=np.float32), (160, 160))
+    mixed = blended(old, new, alpha, 160)
+    assert np.array_equal(mixed[:, :1], old[:, :1])
+    middle = mixed[:, 70:90, 0] - mixed[:, 70:90, 0].mean(0)
+    plain = ((1 - alpha[..., None]) * old + alpha[..., None] * new)[:, 70:90, 0]
+    assert middle.std() > 1.2 * (plain - plain.mean(0)).std()
+    assert 0.55 < mixed[:, 70:90].mean() < 0.65  # light fades in evenly
 
 
 def test_only_what_reaches_the_outline_covers_a_face() -> None:
