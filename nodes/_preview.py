@@ -31,12 +31,15 @@ def register() -> None:
 
     async def prompts(request: Any) -> Any:
         try:
-            body = await request.content.read(_MOST_BYTES + 1)
-            asked = json.loads(body if len(body) <= _MOST_BYTES else b"")
-            return web.json_response(await asyncio.to_thread(preview, asked))
+            body = b""
+            async for part in request.content.iter_any():  # as it comes: one read may give a part alone
+                body += part
+                if len(body) > _MOST_BYTES:
+                    return web.json_response({"error": f"more than {_MOST_BYTES} bytes"}, status=413)
+            return web.json_response(await asyncio.to_thread(preview, json.loads(body)))
         except FaceChainError as error:
             return web.json_response({"error": str(error)}, status=400)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             return web.json_response({"error": f"this is no request for prompts ({error})"}, status=400)
 
     running.routes.get("/facechain/styles")(styles)
