@@ -8,10 +8,18 @@ A whole-size SD 1.5 UNet with random weights, rank 16, batch 1, the same checkpo
 and, less misleading where other programs run, the process's CPU time. diffusers runs in this Python where it is
 installed, or in the one that --peer-python names; else that peer is left out.
 
-2 cores of an AMD EPYC, CPU only, one thread, float32, checkpointing on, other programs running, so CPU seconds a step
-(and GB above the loaded model). 64 px: pack 1.88 (0.22), diffusers 2.99 (0.16), so 1.59x; two rounds. One step each:
-core 30.2 (1.46), so 16x; FaceChain's recipe 3.14 (0.16), so 1.7x. 256 px, one step each: pack 9.7 (0.45), diffusers
-13.1 (0.53), so 1.35x. Before the layers became lean the pack took 3.2 at 64 px and 11.6 at 256.
+2 cores of an AMD EPYC, CPU only, one thread, float32, checkpointing on, other programs running, one timed step each,
+so seconds of one core a step (and GB above the loaded model):
+
+             64 px        256 px       512 px
+pack         1.88 (0.22)  8.2 (0.48)   32.2 (1.20)
+core        30.2  (1.46)  39.4 (1.49)  100.9 (3.15)   4.8x at 256 px, 3.1x at 512; 0.32 and 0.38 of its memory
+diffusers    2.99 (0.16)  12.3 (0.53)                 1.6x at 64 px, 1.5x at 256; 0.9 of its memory at 256
+FaceChain    3.14 (0.16)  12.5 (0.92)                 1.7x; with --checkpointing off, as it has, 1.7x at 256 (7.4 s)
+
+Memory in all, the model's 3.2 GB included, is 0.80 of core's at 256 px and 0.72 at 512. 3x FaceChain's steps is not
+reached: both then do little else than the same products in float32. These processors have no bfloat16, in which a
+single step takes minutes, and no graphics card was at hand.
 """
 
 from __future__ import annotations

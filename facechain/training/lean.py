@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, fold, linear, unfold
 from torch.nn.grad import conv2d_input
 
+from .recall import recalled
+
 # On the CPU, oneDNN brings the weights of a convolution into another order at each call. Where there are that many
 # times more output channels than places, a matrix product over the unfolded input takes less time (measured at
 # 1280 channels, one thread: 8x8 places 69 -> 29 ms, 16x16 161 -> 123; at 320 channels and 32x32 24 -> 33).
@@ -135,14 +137,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
         ctx.layer, ctx.shape = layer, x.shape
-        weight, bias = _like(x, layer.weight), _bias(x, layer.bias)
-        if not _by_product(layer, x):
-            return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
-        patches, matrix = unfold(x, layer.kernel_size, padding=layer.padding), weight.flatten(1)  # type: ignore[arg-type]
-        few = patches.shape[0] * patches.shape[2] <= FEW_PLACES
-        out = linear(patches.mT, matrix).mT if few else matrix @ patches
-        out = out if bias is None else out + bias[:, None]
-        return out.reshape(len(x), -1, *x.shape[2:])
+        return recalled(lambda: _convolve(layer, x))
 
     @staticmethod
     @once_differentiable
@@ -156,6 +151,17 @@ class _Convolution(torch.autograd.Function):
         few = places.shape[0] * places.shape[2] <= FEW_PLACES
         patches = (places.mT @ matrix).mT if few else matrix.T @ places
         return fold(patches, shape[2:], layer.kernel_size, padding=layer.padding), None
+
+
+def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    weight, bias = _like(x, layer.weight), _bias(x, layer.bias)
+    if not _by_product(layer, x):
+        return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+    patches, matrix = unfold(x, layer.kernel_size, padding=layer.padding), weight.flatten(1)  # type: ignore[arg-type]
+    few = patches.shape[0] * patches.shape[2] <= FEW_PLACES
+    out = linear(patches.mT, matrix).mT if few else matrix @ patches
+    out = out if bias is None else out + bias[:, None]
+    return out.reshape(len(x), -1, *x.shape[2:])
 
 
 def _by_product(layer: nn.Conv2d, x: torch.Tensor) -> bool:

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import TrainingError
 from .config import Layers, TrainConfig
 from .lean import LowRank, is_lean, make_lean
+from .recall import Recall
 
 # Linear layers of anything called attention: SD's attn1.to_q and attn2.to_out.0, SD3's attn.qkv, Flux's img_attn.proj,
 # CLIP's self_attn.q_proj; and Flux's single blocks, whose two layers do attention and feed-forward at once.
@@ -175,7 +176,7 @@ def blocks_of(network: nn.Module) -> list[nn.Module]:
 
 
 def checkpoint_blocks(blocks: Sequence[nn.Module]) -> None:
-    """Keep only the inputs of the blocks, and compute the rest again in the backward pass."""
+    """Keep only the inputs of the blocks and what Recall keeps, and compute the rest again in the backward pass."""
     for block in blocks:
         block.forward = _Checkpointed(block.forward)  # type: ignore[method-assign]
 
@@ -219,11 +220,14 @@ class _Checkpointed:
     forward: Callable[..., Any]
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        at_first = _snapshot(options)
+        if not torch.is_grad_enabled():
+            return self.forward(*inputs, **options)
+        at_first, recall = _snapshot(options), Recall()
         passes = iter([options])
 
         def run() -> Any:
-            return self.forward(*inputs, **next(passes, _snapshot(at_first)))
+            with recall.next_pass():
+                return self.forward(*inputs, **next(passes, _snapshot(at_first)))
 
         return checkpoint(run, use_reentrant=False)
 
