@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import UnusableNameError
@@ -35,6 +36,16 @@ def checked_name(name: str, what: str = "name") -> str:
     if len(cleaned.encode()) > MAX_LENGTH:
         raise UnusableNameError(f"the {what} {name[:20]!r}... is too long", f"Use at most {MAX_LENGTH} bytes")
     return cleaned
+
+
+def complaint(names: Iterable[str], what: str) -> str:
+    """Why one of these names cannot be used, "" where all can: for what is checked before anything runs."""
+    try:
+        for name in names:
+            checked_name(name, what)
+    except UnusableNameError as error:
+        return str(error)
+    return ""
 
 
 def inside(folder: Path, *parts: str) -> Path:

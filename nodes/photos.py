@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from comfy_api.latest import io, ui
 
 from ..facechain.errors import FaceChainError
-from ..facechain.names import checked_name
+from ..facechain.names import complaint
 from . import _host
 from ._cards import verdict_cards
 from ._types import CATEGORY, Person, engine_input
@@ -222,12 +222,7 @@ class Preprocess(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: list[str] | None = None) -> bool | str:
-        try:
-            for value in name or []:
-                checked_name(value, "person name")
-        except FaceChainError as error:
-            return str(error)
-        return True
+        return complaint(name or [], "person name") or True
 
     @classmethod
     def execute(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
 
-from ..facechain.errors import FaceChainError
-from ..facechain.names import checked_name
+from ..facechain.names import complaint
 from . import _host, _styles
 from ._types import CATEGORY, TrainOptions
 
@@ -126,12 +125,7 @@ class TrainStyleLoRA(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: list[str] | None = None) -> bool | str:
-        try:
-            for value in name or []:
-                checked_name(value, "style name")
-        except FaceChainError as error:
-            return str(error)
-        return True
+        return complaint(name or [], "style name") or True
 
     @classmethod
     def execute(

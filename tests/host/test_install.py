@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -185,8 +186,80 @@ def test_a_new_environment_gets_one_runtime_and_a_broken_one_is_mended(
     assert mended["names"] == state["names"] and "CPUExecutionProvider" in mended["providers"]
 
 
-@pytest.mark.skipif(os.environ.get(EVERYTHING) != "1", reason=f"installs 200 MB; set {EVERYTHING}=1 to run it")
+# --- what the commands for each kind of machine would bring, resolved for that machine without installing it ---
+
+LINUX, MAC = "x86_64-manylinux_2_28", "aarch64-apple-darwin"
+
+
+def resolved(platform: str, requirements: list[str], *options: str) -> set[str]:
+    """Names of the distributions that these requirements bring on that platform, by uv, which knows their markers."""
+    import uv
+
+    command = [uv.find_uv_bin(), "pip", "compile", "-", "--python-platform", platform, "--python-version", "3.12"]
+    command += ["--no-header", "--no-annotate", "--only-binary", ":all:", *options]
+    if index := os.environ.get("PIP_INDEX_URL"):
+        command += ["--default-index", index]
+    done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True)
+    if done.returncode and re.search("failed to fetch|connect|dns|network", done.stderr, re.IGNORECASE):
+        pytest.skip(f"the package index cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return {line.split("==")[0] for line in done.stdout.splitlines() if "==" in line}
+
+
+@pytest.mark.parametrize(
+    ("platform", "cuda", "runtime", "opencv"),
+    [
+        (LINUX, None, "onnxruntime", "opencv-python-headless"),
+        (LINUX, 12, "onnxruntime-gpu", "opencv-python-headless"),
+        (MAC, None, "onnxruntime", "opencv-python"),
+    ],
+    ids=["cpu", "nvidia", "macos"],
+)
 def test_insightface_brings_no_second_runtime_or_opencv(
+    install: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    platform: str,
+    cuda: int | None,
+    runtime: str,
+    opencv: str,
+) -> None:
+    """What `install.py --insightface` says it would do in an environment that has torch alone is resolved for the
+    machine it is for. The asking of that machine (system, card, cv2) is replaced, since this one is another."""
+    monkeypatch.setattr(install, "installed", lambda: {"torch": "2.5.0"})
+    monkeypatch.setattr(install, "torch_cuda", lambda: cuda)
+    monkeypatch.setattr(install.Pip, "exists", lambda self, requirement: True)  # resolving shows it below
+    monkeypatch.setattr(install.sys, "platform", {LINUX: "linux", MAC: "darwin"}[platform])
+    monkeypatch.setattr(install.ctypes.util, "find_library", lambda name: None)
+    real = importlib.util.find_spec
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None if name == "cv2" else real(name))
+    install.main(["--insightface", "--dry-run"])
+    monkeypatch.undo()
+    said = capsys.readouterr().out
+    commands = [line.split(" pip install ")[1] for line in said.splitlines() if " pip install " in line]
+    assert commands and "uninstall" not in said
+    wanted: list[str] = []
+    names: set[str] = set()
+    for command in commands:
+        if command.startswith("-r "):  # the pack's own, with all that they bring: tested above
+            continue
+        if command.startswith("--no-deps "):
+            names |= resolved(platform, [command.removeprefix("--no-deps ")], "--no-deps")
+        else:
+            wanted += command.split()
+    names |= resolved(platform, wanted)
+    assert {"insightface", "onnx", "scikit-image"} <= names
+    assert [name for name in (*install.RUNTIMES, *install.OPENCV) if name in names] == [runtime, opencv]
+
+
+def test_pip_alone_would_bring_second_ones(install: ModuleType) -> None:
+    """Why the commands are as they are: what insightface asks for, beside what an NVIDIA user with OpenCV has."""
+    names = resolved(LINUX, ["insightface>=2.1", "onnxruntime-gpu>=1.19,<1.27", "opencv-python-headless"])
+    assert {"onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless"} <= names
+
+
+@pytest.mark.skipif(os.environ.get(EVERYTHING) != "1", reason=f"installs 200 MB; set {EVERYTHING}=1 to run it")
+def test_insightface_is_imported_in_a_new_environment(
     environment: Callable[..., Path], root: Path, install: ModuleType
 ) -> None:
     python = environment(torch="2.5.0", peft="0.17.0")

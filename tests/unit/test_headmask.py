@@ -87,6 +87,28 @@ def test_hats_belong_to_the_head(head, name: str) -> None:
     assert head(f"styles_preview/{name}.jpg").part((-0.4, 0.4), (-1.35, -1.1)).mean() > 0.85
 
 
+@pytest.mark.parametrize(
+    ("name", "across", "down"),
+    [("styles_preview/sdxl_fields.jpg", (0.5, 0.7), (0.1, 0.35)), ("templates/2.jpg", (-0.6, -0.4), (0.2, 0.6))],
+)  # sunlit hair, and hair behind the shoulder
+def test_hair_beside_the_neck_is_kept(head, name: str, across: tuple[float, float], down: tuple[float, float]) -> None:
+    assert head(name).part(across, down).mean() > 0.75
+
+
+def test_lapels_of_the_colour_of_hair_are_left_out(head) -> None:
+    assert head("styles_preview/Rainy_night.jpg").part((-1, -0.2), (0.5, 1.4)).mean() < 0.05
+
+
+def test_bodies_in_a_group_are_left_out(package_photos: dict[str, Path]) -> None:
+    """What is behind a head and below a short-haired one may look like hair, and is other people and a shirt."""
+    photo = np.asarray(Image.open(package_photos["group"]).convert("RGB"))
+    faces = engine().analyze([photo], embed=False)[0]
+    for place, across, down in ((4, (0.1, 0.9), (-1.9, -1.4)), (1, (0.1, 1.0), (0.1, 1.2))):
+        aligned = align(photo, faces[place], 512)
+        mask = head_mask(aligned, photo, [face for face in faces if face is not faces[place]])
+        assert Head(aligned, mask).part(across, down).mean() < 0.05
+
+
 def test_the_neighbour_in_a_couple_is_left_out(shared_data: Path) -> None:
     photo = np.asarray(Image.open(shared_data / "templates" / "5.jpg").convert("RGB"))
     faces = engine().analyze([photo], embed=False)[0]

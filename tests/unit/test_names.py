@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facechain.errors import UnusableNameError
-from facechain.names import MAX_LENGTH, checked_name, inside
+from facechain.names import MAX_LENGTH, checked_name, complaint, inside
 
 
 @pytest.mark.parametrize("name", ["Anna", "小明", "José-María 2", "anna_v1.2", "می‌نا", "O'Neil", "-x"])
@@ -83,3 +83,8 @@ def test_names_that_the_file_system_refuses_are_explained(tmp_path: Path, name: 
     else:
         with pytest.raises(UnusableNameError, match="not a file name"):
             inside(tmp_path, name)
+
+
+def test_the_first_name_that_cannot_be_used_is_complained_of() -> None:
+    assert complaint([], "person name") == complaint(["anna", "小明"], "person name") == ""
+    assert "the style name 'a/b' cannot be used" in complaint(["anna", "a/b", ""], "style name")
