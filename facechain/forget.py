@@ -47,7 +47,7 @@ class Traces:
     def lines(self, done: bool) -> list[str]:
         """For people: what was found, whether it is gone, and what is left to them."""
         verb = "deleted" if done else "would be deleted"
-        said = [f"{self.name}: {self.count} files {verb}"]
+        said = [f"{self.name}: {self.count} {'file' if self.count == 1 else 'files'} {verb}"]
         for kind, files in self.files.items():
             said += [f"{kind}: {len(files)}", *(f"  {path}" for path in files)]
         said += [f"The same photos are saved as {other!r} too: delete that as well" for other in self.also]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import operator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -108,7 +109,7 @@ class Person:
 
 
 # what reading a file raises that save_person has not written
-_DAMAGED = (ValueError, KeyError, TypeError, OverflowError, RecursionError, UnusableNameError)
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, UnusableNameError)
 
 
 def quantise(tensor: torch.Tensor) -> torch.Tensor:
@@ -194,13 +195,20 @@ def _from_file(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Perso
         embedder=embedder,
         quality=_numbers(tensors["quality"]),
         poses=_numbers(tensors["poses"]),
-        attributes=Attributes(gender, float(words["age"]), phrase, tags),
+        attributes=Attributes(gender, _years(words["age"]), phrase, tags),
         caption=caption,
         best=operator.index(about["best"]),
         trigger=trigger,
         lora=_checked_lora(about["lora"]),
         photo_names=photos,
     )
+
+
+def _years(value: Any) -> float:
+    years = float(value)
+    if not math.isfinite(years):
+        raise ValueError("an age that is no number")
+    return years
 
 
 def _texts(values: Any) -> tuple[str, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from facechain.errors import RecordError, UnusableNameError
 from facechain.person import Attributes, Person, load_person, quantise, save_person
@@ -79,6 +83,50 @@ def test_quantise_is_exact_and_idempotent() -> None:
     once = quantise(values)
     assert torch.equal(once * 255, torch.tensor([0.0, 0, 0, 1, 128, 255, 255]))
     assert torch.equal(quantise(once), once)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other(anna: Person, tmp_path: Path) -> None:
+    """Another server, or another job, saves the same name."""
+    path, other = tmp_path / "anna.safetensors", replace(anna, quality=anna.quality / 2)
+    save_person(anna, path)
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        for person in itertools.cycle((other, anna)):
+            save_person(person, path)
+            if stop.is_set():
+                return
+
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        found = {load_person(path).hash for _ in range(60)}
+    finally:
+        stop.set()
+        writer.join()
+    assert found <= {anna.hash, other.hash}
+    assert [each.name for each in tmp_path.iterdir()] == ["anna.safetensors"]
+
+
+def test_what_strangers_put_into_a_file_is_refused(anna: Person, tmp_path: Path) -> None:
+    path = tmp_path / "anna.safetensors"
+    save_person(anna, path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        about = json.loads((file.metadata() or {})["person"])
+    for change in (
+        *({"lora": "../../x.safetensors"}, {"lora": "/x.safetensors"}, {"lora": "facechain/x.pt"}, {"lora": 3}),
+        *({"name": "../x"}, {"name": None}, {"best": 0.5}, {"caption": 7}, {"photo_names": "1.jpg"}),
+        {"attributes": {**about["attributes"], "age": "old"}},
+    ):
+        metadata = {"format": "facechain-person-1", "person": json.dumps({**about, **change})}
+        save_file(tensors, path, metadata)
+        with pytest.raises(RecordError, match="is damaged"):
+            load_person(path)
+    for key, tensor in (("images", tensors["images"].float()), ("embeddings", tensors["embeddings"] * torch.nan)):
+        save_file({**tensors, key: tensor}, path, {"format": "facechain-person-1", "person": json.dumps(about)})
+        with pytest.raises(RecordError, match="is damaged"):
+            load_person(path)
 
 
 def test_reading_what_is_no_person_says_so(anna: Person, tmp_path: Path) -> None:
