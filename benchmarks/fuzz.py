@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "unit")]
 
 import comfy_host  # noqa: E402
 
-BATCH = 500
+BATCH = 200
 LONGEST = 10.0  # seconds for one input
 STATE = comfy_host.HOST / "fuzz.json"
 
