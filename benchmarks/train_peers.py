@@ -2,8 +2,9 @@
 
     python benchmarks/train_peers.py [--size 256] [--steps 3] [--rounds 3] [--precision float32]
                                      [--checkpointing on|off] [--arms pack core diffusers facechain] [--peer-python PYTHON]
+                                     [--family "SD 1.5"|SDXL]
 
-A whole-size SD 1.5 UNet with random weights, rank 16, batch 1, the same checkpointing everywhere (core keeps its own
+A whole-size UNet with random weights (SDXL: against core alone), rank 16, batch 1, the same checkpointing everywhere (core keeps its own
 "on"). Every measurement has a process of its own (peak memory), rounds are interleaved, medians are printed: wall time
 and, less misleading where other programs run, the process's CPU time. diffusers runs in this Python where it is
 installed, or in the one that --peer-python names; else that peer is left out.
@@ -17,7 +18,8 @@ core        30.2  (1.46)  39.4 (1.49)  100.9 (3.15)   4.8x at 256 px, 3.1x at 51
 diffusers    2.99 (0.16)  12.3 (0.53)                 1.6x at 64 px, 1.5x at 256; 0.9 of its memory at 256
 FaceChain    3.14 (0.16)  12.5 (0.92)                 1.7x; with --checkpointing off, as it has, 1.7x at 256 (7.4 s)
 
-Memory in all, the model's 3.2 GB included, is 0.80 of core's at 256 px and 0.72 at 512. 3x FaceChain's steps is not
+SDXL at 64 px: pack 7.2 (0.49), core 50.5 (6.10): 7.1x with 0.08 of its memory above the model, 0.65 in all (10.8 GB).
+SD 1.5's memory in all, the model's 3.2 GB included, is 0.80 of core's at 256 px and 0.72 at 512. 3x FaceChain's steps is not
 reached: both then do little else than the same products in float32. These processors have no bfloat16, in which a
 single step takes minutes, and no graphics card was at hand.
 """
@@ -39,7 +41,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
-RANK, CAPTION_SHAPE = 16, (1, 77, 768)
+RANK = 16
+CAPTION_SHAPE = {"SD 1.5": (1, 77, 768), "SDXL": (1, 77, 2048)}
+POOLED, VECTOR = (1, 1280), (1, 2816)  # of SDXL's captions, alone and with the sizes that go with it
 ARMS = ["pack", "core", "diffusers", "facechain"]
 Tick = tuple[float, float]  # wall time and the process's CPU time
 
@@ -52,6 +56,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--checkpointing", choices=["on", "off"], default="on")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--family", choices=list(CAPTION_SHAPE), default="SD 1.5")
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -72,12 +77,14 @@ def main() -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     peer = str(arguments.peer_python or (sys.executable if importlib.util.find_spec("diffusers") else ""))
     pythons = {"pack": sys.executable, "core": sys.executable, "diffusers": peer, "facechain": peer}
-    arms = {arm: pythons[arm] for arm in arguments.arms if pythons[arm]}
+    with_it = ARMS if arguments.family == "SD 1.5" else ARMS[:2]
+    arms = {arm: pythons[arm] for arm in arguments.arms if pythons[arm] and arm in with_it}
     results: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
     for _ in range(arguments.rounds):
         for arm, python in arms.items():
             options = ["--size", str(arguments.size), "--steps", str(arguments.steps)]
             options += ["--precision", arguments.precision, "--checkpointing", arguments.checkpointing]
+            options += ["--family", arguments.family]
             command = [python, __file__, "--arm", arm, *options]
             done = subprocess.run(command, capture_output=True, text=True)
             lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
@@ -137,7 +144,7 @@ def _pack(arguments: argparse.Namespace) -> dict[str, float]:
     }
     host_module = importlib.import_module("pack.nodes._training_host")
     with torch.inference_mode():
-        model = make_model("SD 1.5", getattr(torch, arguments.precision))
+        model = make_model(arguments.family, getattr(torch, arguments.precision))
         host = object.__new__(host_module.TrainingHost)  # its steps alone: no CLIP and no VAE
         host._model, host.device = model, model.load_device
         loaded = host.load_model()
@@ -154,7 +161,9 @@ def _pack(arguments: argparse.Namespace) -> dict[str, float]:
         if arguments.checkpointing == "on":
             parts["network"].checkpoint_blocks(parts["network"].blocks_of(view.diffusion_model))
         halves = [half for adapter in adapters for half in (adapter.down, adapter.up)]
-        text = {"c_crossattn": torch.randn(CAPTION_SHAPE).to(host.device)}
+        text = {"c_crossattn": torch.randn(CAPTION_SHAPE[arguments.family]).to(host.device)}
+        if arguments.family == "SDXL":
+            text["y"] = torch.randn(VECTOR).to(host.device)
         trainee = parts["loop"].Trainee(
             view,
             [parts["optimizers"].Group(halves, 1e-4)],
@@ -177,10 +186,11 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
     dtype = {"float32": "fp32", "bfloat16": "bf16"}[arguments.precision]
     ticks: list[Tick] = []
     with torch.inference_mode():
-        model = make_model("SD 1.5", getattr(torch, arguments.precision))
+        model = make_model(arguments.family, getattr(torch, arguments.precision))
         comfy.model_management.load_models_gpu([model], force_full_load=True)
         begun = _peak_gb()
         forward = nodes_train.TrainSampler.fwd_bwd
+        pooled = {"pooled_output": torch.randn(POOLED)} if arguments.family == "SDXL" else {}
 
         def timed(self: Any, *inputs: Any, **options: Any) -> Any:
             ticks.append(_now())
@@ -192,7 +202,7 @@ def _core(arguments: argparse.Namespace) -> dict[str, float]:
             latents=[
                 {"samples": latent[None]} for latent in _latents(arguments.size, 4)
             ],  # one alone crashes in 0.3.75
-            positive=[[[torch.randn(CAPTION_SHAPE), {}]]],
+            positive=[[[torch.randn(CAPTION_SHAPE[arguments.family]), pooled]]],
             batch_size=[1],
             grad_accumulation_steps=[1],
             steps=[arguments.steps + 1],
@@ -236,7 +246,10 @@ def _diffusers(arguments: argparse.Namespace, facechain: bool) -> dict[str, floa
     for parameter in parameters:
         parameter.data = parameter.data.float()
     optimizer, schedule = torch.optim.AdamW(parameters, lr=1e-4), diffusers.DDPMScheduler()
-    latents, text = _latents(arguments.size, 4).to(device, dtype), torch.randn(CAPTION_SHAPE).to(device, dtype)
+    latents, text = (
+        _latents(arguments.size, 4).to(device, dtype),
+        torch.randn(CAPTION_SHAPE["SD 1.5"]).to(device, dtype),
+    )
     ticks: list[Tick] = []
     for step in range(arguments.steps + 1):
         ticks.append(_now())
