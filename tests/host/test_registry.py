@@ -21,7 +21,7 @@ from tools_of_others import COMFY_CLI, SCANNERS, python_tool
 FOLDERS = {"docs", "facechain", "locales", "models", "nodes", "styles", "subgraphs", "web", "workflows"}
 FILES = {"CHANGELOG.md", "LICENSE", "README.md", "README_zh.md", "__init__.py", "install.py", "pyproject.toml"}
 NOT_SHIPPED = "models/demo/"  # 29 MB that the demo and the tests alone use
-FILES |= {"requirements.txt", "scripts/convert_sam.py", "scripts/download_models.py"}
+FILES |= {"SECURITY.md", "requirements.txt", "scripts/convert_sam.py", "scripts/download_models.py"}
 
 
 @pytest.fixture(scope="module")
