@@ -98,9 +98,7 @@ def main() -> None:
         number, shares = map(int, arguments.share.split("/"))
         rotation(files_of(arguments.data)[number - 1 :: shares])
     for count in arguments.counts if "preprocess" in arguments.only else []:
-        for threads in ("1", "2"):  # the pack takes as many as OMP_NUM_THREADS allows
-            whole = [sys.executable, *again, "--part", "preprocess", "--counts", str(count)]
-            subprocess.run(whole, check=True, env={**os.environ, "OMP_NUM_THREADS": threads})
+        compare_threads([sys.executable, *again, "--part", "preprocess", "--counts", str(count)])
 
 
 def python_of(environment: Path) -> Path:
@@ -339,8 +337,28 @@ def memory(what: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(what)), 0.0)
 
 
+def compare_threads(command: list[str]) -> None:
+    """The whole Preprocess with one thread and with two. The share of its work that is done in workers tells what a
+    second core can bring at best, also where that core is taken by others.
+    """
+    taken = []
+    for threads in ("1", "2"):  # the pack takes as many as OMP_NUM_THREADS allows
+        surroundings = {**os.environ, "OMP_NUM_THREADS": threads}
+        done = subprocess.run(command, check=True, env=surroundings, stdout=subprocess.PIPE, text=True)
+        print("preprocess:", done.stdout.strip())
+        taken.append(json.loads(done.stdout))
+    share = taken[1]["share_in_workers"]
+    print(
+        f"  two threads: {taken[0]['seconds'] / taken[1]['seconds']:.2f} x as fast here, {2 / (2 - share):.2f} x at best"
+    )
+
+
 def preprocess(data: Path, count: int) -> None:
-    """Time and growth of memory of take_in, for photos of 2048 pixels. In a process of its own, for its peak."""
+    """Time and growth of memory of take_in, for photos of 2048 pixels, as JSON. In a process of its own, for its peak.
+
+    Memory is read by one meter: the peak of the resident set while take_in runs, above the resident set before it,
+    when the photos were there and everything was loaded.
+    """
     import numpy as np
     import torch
     from PIL import Image
@@ -364,19 +382,21 @@ def preprocess(data: Path, count: int) -> None:
     before = memory("VmRSS")
     if FORGET_PEAK.exists():
         FORGET_PEAK.write_text("5")
-    started, cpu = time.perf_counter(), time.process_time()
+    started, cpu, own = time.perf_counter(), time.process_time(), time.thread_time()
     intake = take_in(photos, [], engine(), IntakeOptions())
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    own_seconds = time.thread_time() - own
     figures = {
         "photos": count,
         "threads": cores(),
         "accepted": intake.person.count,
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),
-        "photos_per_second": round(count / seconds, 2),
+        "share_in_workers": round(1 - own_seconds / cpu_seconds, 2),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "peak_MB_above_the_photos": round(memory("VmHWM") - before) if before else None,
     }
-    print("preprocess:", json.dumps(figures))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
