@@ -20,6 +20,7 @@ from ..facechain.names import checked_name, inside
 PACK = Path(__file__).resolve().parents[1]
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".gif"}
 
+PREVIEW = 768  # pixels of a side at most; at 512 the words of a loss curve cannot be read
 SAM_SUFFIXES = {".safetensors", ".pth", ".pt"}
 SAM_WORKSPACE = 3 * 2**30  # bytes; what the largest of SAM's image encoders works with at 1024 pixels
 
@@ -200,7 +201,7 @@ def progress_bar(total: int) -> Progress:
     bar = comfy.utils.ProgressBar(total)
 
     def advance(done: int, total: int | None = None, preview: Any = None) -> None:
-        bar.update_absolute(done, total, ("JPEG", preview, 512) if preview is not None else None)
+        bar.update_absolute(done, total, ("JPEG", preview, PREVIEW) if preview is not None else None)
 
     return advance
 

@@ -133,7 +133,7 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     page.close_dialogs()
     page.page.get_by_test_id("queue-button").first.click()
     # a preview is a picture of the page's own memory; the finished curve comes from the server
-    live = f"() => {TRAINING}.imgs?.[0]?.src.startsWith('blob:') && {TRAINING}.imgs[0].naturalHeight > 500"
+    live = f"() => {TRAINING}.imgs?.[0]?.src.startsWith('blob:') && {TRAINING}.imgs[0].naturalHeight > 300"
     page.page.wait_for_function(live, timeout=300_000, polling=100)
     page.screenshot(pictures / "training_live.png")
     done = f"() => {TRAINING}.imgs?.[0]?.src.includes('/view?')"
