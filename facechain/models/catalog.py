@@ -57,7 +57,7 @@ def catalog(path: Path = CATALOG) -> tuple[ModelFile, ...]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["files"]
         return tuple(model_file(entry) for entry in entries)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the catalogue {path} cannot be read ({error!r})", "Install the pack again") from error
 
 

@@ -37,7 +37,7 @@ def test_the_person_is_the_same_to_the_last_bit(first: Path) -> None:
 def test_the_lora_is_found_again_for_the_same_person_base_and_settings(first: Path) -> None:
     path, person = first / "lora.safetensors", load_person(first / "person.safetensors")
     base = lora_file.read_base(path)
-    assert base == lora_file.Base("m", "c", "v", "SD15")
+    assert base and base == lora_file.Base("m", "c", "v", "SD15")
     assert lora_file.training_hash(person, base, config_from("fast", steps=3, resolution=64)) == KEY
     assert lora_file.read_report(path, KEY) == {"losses": [0.5, 0.4, 0.3]}
 

@@ -13,14 +13,14 @@ WORKFLOWS = ("publish.yml", "test.yml")
 
 
 @pytest.fixture(scope="module")
-def workflows(root: Path) -> dict[str, dict[str, Any]]:
+def workflows(root: Path) -> dict[str, dict[Any, Any]]:
     folder = root / ".github" / "workflows"
     assert sorted(path.name for path in folder.iterdir()) == sorted(WORKFLOWS)
     return {name: yaml.safe_load((folder / name).read_text(encoding="utf-8")) for name in WORKFLOWS}
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_may_read_and_nothing_else(workflows: dict[str, dict[str, Any]], name: str) -> None:
+def test_a_workflow_may_read_and_nothing_else(workflows: dict[str, dict[Any, Any]], name: str) -> None:
     flow = workflows[name]
     assert flow["permissions"] == {"contents": "read"}
     for job in flow["jobs"].values():
@@ -36,7 +36,7 @@ def test_a_workflow_may_read_and_nothing_else(workflows: dict[str, dict[str, Any
     assert "pull_request_target" not in flow[True]  # YAML reads the key "on" so
 
 
-def test_only_the_publication_has_a_secret_and_only_on_tags(workflows: dict[str, dict[str, Any]], root: Path) -> None:
+def test_only_the_publication_has_a_secret_and_only_on_tags(workflows: dict[str, dict[Any, Any]], root: Path) -> None:
     texts = {name: (root / ".github" / "workflows" / name).read_text("utf-8") for name in WORKFLOWS}
     assert [name for name, text in texts.items() if "secrets." in text] == ["publish.yml"]
     assert set(workflows["publish.yml"][True]) == {"push"} and workflows["publish.yml"][True]["push"] == {
