@@ -132,11 +132,11 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     page.load(graph)
     page.close_dialogs()
     page.page.get_by_test_id("queue-button").first.click()
-    # a preview is a picture of the page's own memory; the finished curve comes from the server
+    # a preview is a picture in the page's own memory: portraits above the curve
     live = f"() => {TRAINING}.imgs?.[0]?.src.startsWith('blob:') && {TRAINING}.imgs[0].naturalHeight > 300"
     page.page.wait_for_function(live, timeout=300_000, polling=100)
     page.screenshot(pictures / "training_live.png")
-    done = f"() => {TRAINING}.imgs?.[0]?.src.includes('/view?')"
+    done = "() => app.graph._nodes.every(node => node.type !== 'PreviewImage' || node.imgs?.length)"
     page.page.wait_for_function(done, timeout=300_000, polling=500)
     page.screenshot(pictures / "training_done.png")
     assert page.problems == []

@@ -102,5 +102,8 @@ def test_the_help_page_of_a_node_opens(
         select = "() => app.canvas.selectNode(app.graph._nodes.find(node => node.type === 'FaceChain_Preprocess'))"
         page.page.evaluate(select)
         page.page.get_by_test_id("info-button").click()
-        page.page.locator(".node-help-content").get_by_role("heading", name=word).first.wait_for()
+        content = page.page.locator(".node-help-content")
+        content.get_by_role("heading", name=word).first.wait_for()
+        decoded = "async image => { await image.decode(); return image.naturalWidth; }"
+        assert content.locator("img").first.evaluate(decoded) >= 200  # the example
         page.page.screenshot(path=pictures / f"help_{language}.png")

@@ -11,6 +11,7 @@ from typing import Any
 import comfy_host
 import pytest
 import update_locales
+from PIL import Image
 
 LANGUAGES = ("en", "zh")
 INPUTS = {"en": "Inputs", "zh": "输入"}
@@ -129,6 +130,18 @@ def test_tables_fit_the_narrow_panel(root: Path, node: str, language: str) -> No
     for line in page(root, node, language).splitlines():
         if line.startswith("| "):
             assert not re.findall(r"[!-~]{19,}", line)
+
+
+@each_page
+def test_a_small_picture_shows_what_the_node_does(root: Path, node: str, language: str) -> None:
+    """Made by scripts/draw_help_pictures.py; no Chinese words in an English page's picture and the other way round."""
+    alternative, target = re.findall(
+        r"!\[([^\]]+)\]\(([^)\s]+)\)", page(root, node, language).split(f"## {INPUTS[language]}")[0]
+    )[0]
+    assert len(alternative) > 4 and target in (f"{node}/example.webp", f"{node}/example_{language}.webp")
+    with Image.open(root / "web/docs" / target) as picture:
+        assert picture.format == "WEBP" and 200 <= picture.width <= 720
+    assert (root / "web/docs" / target).stat().st_size < 80_000
 
 
 @each_page
