@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from .errors import RecordError
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write data beside path, flush it to the disk, then rename it over path.
@@ -28,6 +30,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         unfinished.unlink()
         raise
+
+
+def keep(path: Path, data: bytes, what: str) -> None:
+    """Write a file of the user's atomically. what: how a message calls it.
+
+    Raises RecordError where the disk is full or the folder not writable; the older file stays whole.
+    """
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise RecordError(
+            f"the {what} {path.name} could not be written to {path.parent} ({error.strerror})",
+            "Free some space there, or let ComfyUI write into that folder; then queue again",
+        ) from error
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 
 from .errors import PhotoError, RecordError
 from .faces.base import FaceEngine
-from .files import write_atomically
+from .files import keep
 from .images import from_pixels
 from .person import Attributes, Person, quantise
 from .photos.align import FACE_SHARE
@@ -101,7 +101,7 @@ def save_style(path: Path, *, lora: str, trigger: str, prompt: str, family: str,
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         content["base"] = {**content.get("base", {}), "family": family}
     content |= {"lora": lora, "lora_words": trigger}
-    write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    keep(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(), "style file")
     load_style(path)
     return content
 

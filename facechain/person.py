@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, UnusableNameError
-from .files import write_atomically
+from .files import keep
 from .names import checked_name
 
 if TYPE_CHECKING:
@@ -118,7 +118,10 @@ def quantise(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def save_person(person: Person, path: Path) -> None:
-    """Write atomically; an older file stays whole until the new one is complete."""
+    """Write atomically; an older file stays whole until the new one is complete.
+
+    Raises UnusableNameError, and RecordError for a full disk or a folder that is not writable.
+    """
     from safetensors.torch import save
 
     about = {
@@ -133,7 +136,7 @@ def save_person(person: Person, path: Path) -> None:
         "hash": person.hash,
     }
     metadata = {"format": FORMAT, "person": json.dumps(about, ensure_ascii=False)}
-    write_atomically(path, save(_to_file(person), metadata=metadata))
+    keep(path, save(_to_file(person), metadata=metadata), "person file")
 
 
 def load_person(path: Path) -> Person:

@@ -22,9 +22,9 @@ def save_pictures(
     """Write uint8 RGB pictures as PNG files into ComfyUI's output folder; (file name, subfolder) of each.
 
     prefix: as core's Save Image has it, %year% and the like included. said: a statement of facechain.provenance.
-    Raises UnusableNameError for a prefix that leads out of the folder.
+    Raises UnusableNameError for a prefix that leads out of the folder, RecordError for a full disk.
     """
-    from ..facechain.files import write_atomically
+    from ..facechain.files import keep
     from ..facechain.provenance import png_of
 
     prefix = checked_prefix(prefix)
@@ -32,7 +32,7 @@ def save_pictures(
     for picture in pictures:
         _host.check_cancel()
         folder, name, subfolder = _host.place_to_save(prefix, picture.shape[1], picture.shape[0])
-        write_atomically(folder / f"{name}.png", png_of(picture, texts, said))
+        keep(folder / f"{name}.png", png_of(picture, texts, said), "picture")
         saved.append((f"{name}.png", subfolder))
     return saved
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -187,10 +186,12 @@ def _remember(person: PersonRecord) -> None:
     file = _host.person_file(person.name)
     if not file.is_file():
         return
-    with contextlib.suppress(RecordError):  # a damaged record: Load Person says so when it is asked for
+    try:
         saved = load_person(file)
         if saved.hash == person.hash and saved.lora != person.lora:
             save_person(saved.with_lora(person.lora), file)
+    except RecordError as error:  # the LoRA is there all the same; Load Person says so when it is asked for
+        log.warning("FaceChain: the saved person does not know the new LoRA: %s", error)
 
 
 class LoadPerson(io.ComfyNode):

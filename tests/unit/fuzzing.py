@@ -179,11 +179,11 @@ def tensors(draw: st.DrawFn, sides: st.SearchStrategy[int] = SIDES) -> torch.Ten
     shape = [draw(st.integers(0, 3)), draw(sides), draw(sides), draw(st.sampled_from((3, 3, 3, 1, 4, 2, 0, 5)))]
     shape = shape[draw(st.sampled_from((0, 0, 0, 0, 1, 2))) :]
     kind = draw(st.sampled_from((torch.float32, torch.float32, torch.float16, torch.float64, torch.bfloat16)))
-    tensor = torch.full(shape, draw(ODD), dtype=kind)
+    tensor = torch.full(shape, draw(ODD)).to(kind)
     if tensor.numel():
         flat = tensor.view(-1)
         for value in draw(st.lists(ODD, max_size=6)):
-            flat[draw(st.integers(0, tensor.numel() - 1))] = value
+            flat[draw(st.integers(0, tensor.numel() - 1))] = torch.tensor(value).to(kind)
     return tensor
 
 
@@ -261,14 +261,14 @@ def changed_json(draw: st.DrawFn, whole: Any) -> Any:
     if isinstance(whole, dict):
         found = {}
         for key, value in whole.items():
-            fate = draw(st.integers(0, 14))
+            fate = draw(st.integers(0, 49))
             if fate == 0:
                 continue
             found[key] = draw(VALUE) if fate == 1 else draw(changed_json(value))
-        if draw(st.integers(0, 9)) == 0:
+        if draw(st.integers(0, 29)) == 0:
             found[draw(TEXT)] = draw(VALUE)
         return found
-    return whole if draw(st.integers(0, 14)) else draw(VALUE)
+    return whole if draw(st.integers(0, 49)) else draw(VALUE)
 
 
 @cache
@@ -388,7 +388,7 @@ def person_files(draw: st.DrawFn) -> bytes:
     tensors_, about = a_person_file()
     kept = dict(tensors_)
     for key in tensors_:
-        fate = draw(st.integers(0, 14))
+        fate = draw(st.integers(0, 24))
         if fate == 0:
             del kept[key]
         elif fate == 1:

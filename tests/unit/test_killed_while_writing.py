@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 WRITER = """
-import importlib.util, sys, itertools, hashlib
-spec = importlib.util.spec_from_file_location("files", sys.argv[1])
-files = importlib.util.module_from_spec(spec); spec.loader.exec_module(files)
+import sys, itertools, hashlib
+sys.path.insert(0, sys.argv[1])
+from facechain import files
 from pathlib import Path
 path = Path(sys.argv[2])
 print("ready", flush=True)
@@ -30,7 +30,7 @@ for number in itertools.count(int(sys.argv[3])):
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(root: Path, tmp_path: Path) -> None:
     path, draw, first, unfinished = tmp_path / "people" / "anna.safetensors", random.Random(0), 0, 0
     for _ in range(12):
-        command = [sys.executable, "-c", WRITER, str(root / "facechain" / "files.py"), str(path), str(first)]
+        command = [sys.executable, "-c", WRITER, str(root), str(path), str(first)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout and writer.stdout.readline() == b"ready\n"
             began = time.monotonic()
