@@ -13,6 +13,7 @@ from . import masks
 from .blend import blended
 from .eyes import Eye, keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
+from .hidden import hidden_part
 from .light import Lit, SkinLight, mean_skin, relit, skin_light
 from .maps import Maps, draw_maps
 from .masks import smooth_step
@@ -85,6 +86,9 @@ def fuse_face(
     cut = with_gaze(source.mesh, source_eyes, target_eyes)
     opposite = with_gaze(source.mesh[surface().mirror], mirrored_eyes(source_eyes), target_eyes)
     bend, maps = draw_maps(goal, target, (cut, opposite), picture.shape[:2], width)
+    hidden = hidden_part(picture, target, width)
+    if hidden is not None:
+        bend *= 1 - hidden[..., None]
     bent = sample(picture, _pixels(picture.shape[:2]) + bend) if strength.shape > 0 else picture
     box, part = bent[maps.box], np.ones(maps.inside.shape, np.float32)
     if swap is None:
@@ -97,6 +101,8 @@ def fuse_face(
         drawn, seen = swap(bent, five_points(goal) - five_points(target))
         drawn = np.concatenate([drawn, seen[..., None]], -1)[maps.box]
         lit, alpha = _drawn_face(box, drawn, source, maps, goal, width, strength.skin_tone)
+    if hidden is not None:
+        alpha = alpha * (1 - hidden[maps.box])
     part = part * strength.identity
     new, alpha = box + part[..., None] * (blended(box, lit, alpha, width) - box), alpha * part
     fused, changed = bent.copy(), smooth_step(np.linalg.norm(bend, axis=-1), 0.02, 0.2)
@@ -132,7 +138,7 @@ def _new_face(
     ours, theirs = Lit(texture, source_light, bare_source), Lit(bent, target_light, bare_target)
     lit = relit(ours, theirs, plain, maps.masks["broad"], width, skin_tone)
     lit = with_grain_of(bent, lit, skin * shown, maps.inside)
-    return lit, _visible(maps, shown, source_light, target_light, goal, width)
+    return lit, _visible(bent, maps, shown, source_light, target_light, goal, width)
 
 
 def _drawn_face(
@@ -152,7 +158,7 @@ def _drawn_face(
         gain = gain * (mean_skin(texture, bare * shown) / mean_skin(bent, bare)) ** skin_tone
     lit = with_grain_of(bent, (face * gain).astype(np.float32), skin, maps.inside)
     nothing = SkinLight(light.light, light.fine, np.zeros_like(light.covered))  # a network's face has no hair over it
-    return lit, _visible(maps, seen, nothing, light, goal, width)
+    return lit, _visible(bent, maps, seen, nothing, light, goal, width)
 
 
 def _texture(source: Source, maps: Maps, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +180,13 @@ def _texture(source: Source, maps: Maps, width: float) -> tuple[np.ndarray, np.n
 
 
 def _visible(
-    maps: Maps, shown: np.ndarray, source_light: SkinLight, target_light: SkinLight, goal: np.ndarray, width: float
+    bent: np.ndarray,
+    maps: Maps,
+    shown: np.ndarray,
+    source_light: SkinLight,
+    target_light: SkinLight,
+    goal: np.ndarray,
+    width: float,
 ) -> np.ndarray:
     """[H, W] 0..1: the soft outline, less what covers the skin in either picture and what the photo does not show."""
     alpha = maps.masks["face"] * shown * smooth_step(maps.facing[..., 2], 0.0, 0.3)
@@ -182,9 +194,13 @@ def _visible(
     own = np.maximum(maps.masks["drawn"], _over_brows(source_light, maps))
     alpha = alpha * (1 - _hair(source_light, maps, width) * (1 - own))
     alpha = alpha * (1 - _fringe(source_light.covered, maps) * maps.masks["crown"])
-    covered = target_light.covered
-    if masks.wears_glasses(covered, maps.canonical, maps.inside > 0.5):
-        upper = 1 - smooth_step(maps.canonical[..., 1], -0.02, 0.04)
+    y = maps.canonical[..., 1]
+    around_eyes = smooth_step(y, -0.36, -0.3) * (1 - smooth_step(y, -0.02, 0.04))
+    covered, rims = target_light.covered, masks.thin_lines(bent, width) * (1 - maps.masks["drawn"]) * around_eyes
+    if masks.wears_glasses(np.maximum(covered, rims), maps.canonical, maps.inside > 0.5):
+        alpha = alpha * (1 - np.clip(blurred(rims, 0.005 * width) * 1.5, 0, 1))
+        covered = smooth_step(covered, 0.15, 0.5)  # a thin rim is found, but faintly
+        upper = 1 - smooth_step(y, -0.02, 0.04)
         bare = np.maximum(bare, upper * (1 - masks.eye_openings(_in_box(goal, maps), alpha.shape, width)))
     else:
         covered = masks.from_outside(covered, maps.masks["face"], maps.masks["features"])

@@ -18,7 +18,7 @@ _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
 # wider than _PATCH (parts of the face's width) it is shading, finer it is lines and pores. On broad skin a flash photo's
 # shine is no feature of the person.
 _SHINE, _SHADE, _BLUSH, _PATCH = 0.3, 0.4, 0.06, 0.02
-_BROAD_SHINE, _BROAD_SHADE = 0.06, 0.2
+_BROAD_SHINE, _BROAD_SHADE = 0.08, 0.2
 _ALIKE = 0.3  # and how far the picture's own shading of that place counts
 _FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
 _STEEPEST, _TINTED = 0.6, (-0.6, 0.3)  # of the tint, and brightness (log) between which it grows

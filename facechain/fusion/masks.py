@@ -9,6 +9,7 @@ from .sampling import blurred, resized
 from .topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
 _OPEN_MOUTH = 0.035  # gap of the inner lips, in widths of the mouth, from which teeth or tongue show
+_RIM, _RIM_DARKER = 0.05, (0.5, 0.9)  # width of a rim, parts of the face's width; log brightness below its sides
 _LABELS = 160  # pixels of the longer side on which connected parts are told apart
 
 
@@ -67,6 +68,15 @@ def from_outside(covered: np.ndarray, face: np.ndarray, features: np.ndarray) ->
     outer = np.unique(labels[(face < 0.25)[::step, ::step]])
     kept = np.isin(labels, outer[outer > 0]).astype(np.float32)
     return covered * resized(blurred(kept, 1.0)[..., None], covered.shape)[..., 0].clip(0, 0.5) * 2
+
+
+def thin_lines(picture: np.ndarray, face_width: float) -> np.ndarray:
+    """[H, W] 0..1: lines far darker than both their sides in picture [H, W, 3], as rims of glasses are, and no fold."""
+    from scipy.ndimage import grey_closing
+
+    logs = np.log(np.maximum(picture.mean(-1), 0) + 0.02)
+    reach = max(3, round(_RIM * face_width))
+    return smooth_step(grey_closing(logs, (reach, reach)) - logs, *_RIM_DARKER)
 
 
 def wears_glasses(covered: np.ndarray, places: np.ndarray, inside: np.ndarray) -> bool:

@@ -20,7 +20,7 @@ from .headmask import SKIN_PATCHES
 
 _SIDE = 160  # pixels of the face crop that is read
 # From the nose's tip along the cheeks round the chin.
-_LOWER = [5, 50, 123, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 352, 280]
+LOWER_FACE = [5, 50, 123, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 352, 280]
 CHEEKS = SKIN_PATCHES[:2]
 CHIN_PATCH = [32, 194, 83, 18, 313, 418, 262, 369, 175, 140]
 # Places that are skin in most photos: forehead, nose bridge, both cheeks, chin, nose tip.
@@ -76,12 +76,13 @@ def openness(photo: np.ndarray, face: Face) -> Openness:
     if face.mesh is None:
         return Openness(1.0, 1.0)
     chip = chip_of(photo, face.mesh)
-    return Openness(_mouth(chip, face.yaw), _eyes(chip, face.yaw))
+    return Openness(mouth_openness(chip, face.yaw), _eyes(chip, face.yaw))
 
 
-def _mouth(chip: Chip, yaw: float) -> float:
+def mouth_openness(chip: Chip, yaw: float) -> float:
+    """0..1, as Openness.mouth; yaw: degrees."""
     seen = float(np.maximum(_lips(chip), steps(35, 55, abs(yaw))))  # in profile lips are a few pixels
-    lower = chip.area(_LOWER) & chip.area(OVAL) & ~chip.area(LIPS, 1.1)
+    lower = chip.area(LOWER_FACE) & chip.area(OVAL) & ~chip.area(LIPS, 1.1)
     if not lower.any():
         return seen
     beard = seen * (chip.away[..., 2] < -1.0)  # what is dark around visible lips has grown there

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from occluders import drawn
+from PIL import Image, ImageFilter
 
 from facechain.faces import engine
 from facechain.faces.base import Face
 from facechain.faces.mesh import region_of, run_mesh
 from facechain.faces.sharpness import sharpness
 from facechain.photos.occlusion import Openness, openness
-
-LOWER_FACE = [5, 50, 123, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 352, 280]
-SKIN = (50, 280, 101, 330, 151)
 
 
 def load(path: Path) -> np.ndarray:
@@ -36,43 +34,6 @@ def seen(picture: np.ndarray, face: Face) -> Openness:
     """As the engine sees the changed picture: the mesh is found anew."""
     assert face.mesh is not None
     return openness(picture, replace(face, mesh=run_mesh(picture, region_of(face.mesh))[0]))
-
-
-def shape_of(mesh: np.ndarray) -> tuple[float, list[tuple[np.ndarray, float]]]:
-    """Width of the face, and middle and width of each eye."""
-    eyes = [
-        ((mesh[a, :2] + mesh[b, :2]) / 2, float(np.linalg.norm(mesh[a, :2] - mesh[b, :2])))
-        for a, b in ((33, 133), (362, 263))
-    ]
-    return float(np.ptp(mesh[:, 0])), eyes
-
-
-def drawn(picture: np.ndarray, mesh: np.ndarray, what: str) -> np.ndarray:
-    image = Image.fromarray(picture)
-    pen, (width, eyes) = ImageDraw.Draw(image), shape_of(mesh)
-    x, y = (float(v) for v in mesh[14, :2])
-    if what.endswith("mask"):
-        colour = {"blue mask": (150, 190, 215), "white mask": (235, 235, 235), "black mask": (28, 28, 30)}[what]
-        pen.polygon([(float(p[0]), float(p[1])) for p in mesh[LOWER_FACE]], fill=colour)
-    elif what == "hand":
-        spots = np.array([picture[int(mesh[i, 1]), int(mesh[i, 0])] for i in SKIN])
-        skin = np.median(spots, axis=0)
-        for finger in range(4):
-            top = y + (finger - 2) * 0.11 * width
-            box = (x - 0.42 * width, top - 0.06 * width, x + 0.28 * width, top + 0.055 * width)
-            fill, outline = (tuple(int(v * part) for v in skin) for part in (0.93, 0.7))
-            pen.rounded_rectangle(box, radius=0.05 * width, fill=fill, outline=outline)
-    elif what == "microphone":
-        pen.ellipse((x - 0.24 * width, y - 0.16 * width, x + 0.24 * width, y + 0.32 * width), fill=(40, 40, 44))
-    else:
-        fill, outline = ((18, 18, 22), None) if what == "dark glasses" else (None, (30, 25, 25))
-        for (ex, ey), w in eyes:
-            box = (ex - 0.85 * w, ey - 0.5 * w, ex + 0.85 * w, ey + 0.75 * w)
-            pen.rounded_rectangle(box, 0.35 * w, fill, outline, width=2)
-            if what == "reflections":
-                corners = [(-0.6, -0.35), (0.3, -0.4), (0, 0.5), (-0.7, 0.4)]
-                pen.polygon([(ex + a * w, ey + b * w) for a, b in corners], fill=(252, 253, 255))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(width * 0.004)))
 
 
 def test_bare_faces_are_open(people: list[tuple[np.ndarray, Face]]) -> None:

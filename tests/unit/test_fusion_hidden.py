@@ -1,0 +1,53 @@
+"""What lies before a face stays there when the face is another one: a hand, a microphone, a mask, glasses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from occluders import drawn
+from scipy.ndimage import binary_erosion
+from test_fusion import fuse_one, load, only_face, only_mesh, person_of
+
+from facechain.fusion import Strength
+from facechain.fusion.hidden import hidden_part
+from facechain.images import to_pixels
+from facechain.person import Person
+
+
+@pytest.fixture(scope="module")
+def woman(shared_data: Path) -> Person:
+    return person_of(shared_data / "people/woman/pose1.png")
+
+
+@pytest.mark.parametrize("what", ["hand", "microphone", "white mask"])
+@pytest.mark.parametrize("name", ["Working_suit", "Soccer"])
+def test_what_hides_the_mouth_stays_before_it(shared_data: Path, woman: Person, name: str, what: str) -> None:
+    bare = load(shared_data / f"styles_preview/{name}.jpg")
+    mesh = only_face(bare).mesh
+    assert mesh is not None
+    picture = drawn(bare, mesh, what)
+    new = to_pixels(fuse_one(picture, woman).images)[0].astype(int)
+    cover = binary_erosion(np.abs(picture.astype(int) - bare).max(-1) > 12, iterations=3)
+    cover &= hidden_part(picture / np.float32(255), only_mesh(picture), float(np.ptp(mesh[:, 0]))) == 1
+    changed = np.abs(new - picture).mean(-1)
+    assert cover.sum() > 1500 and float((changed[cover] < 4).mean()) > 0.98
+    around = np.abs(np.mgrid[:512, :512][0] - mesh[[33, 263], 1].mean()) < 25  # eyes and brows are hers
+    assert changed[around & (changed > 0)].mean() > 8
+
+
+def test_nothing_is_hidden_in_a_bare_face(shared_data: Path) -> None:
+    for name in ("Working_suit", "Soccer", "Men_suit", "Cowboy"):
+        picture = load(shared_data / f"styles_preview/{name}.jpg")
+        assert hidden_part(picture / np.float32(255), only_mesh(picture), 150) is None
+
+
+def test_thin_rims_stay(shared_data: Path, woman: Person) -> None:
+    bare = load(shared_data / "styles_preview/Working_suit.jpg")
+    mesh = only_face(bare).mesh
+    assert mesh is not None
+    picture = drawn(bare, mesh, "spectacles")
+    rims = (picture.max(-1) < 90) & (np.abs(picture.astype(int) - bare).max(-1) > 90)
+    new = to_pixels(fuse_one(picture, woman, Strength(shape=0)).images)[0]
+    assert rims.sum() > 500 and float((new[rims].max(-1) < 150).mean()) > 0.8
