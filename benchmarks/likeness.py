@@ -6,7 +6,7 @@ Pairs: photos of one person against each other and against everybody else's, as 
 strong JPEG, dark, turned by 12 degrees). The area under the ROC curve (AUC) and the equal-error rate (EER) of each
 engine; the yardstick in the same run is a MobileNet of another training (scripts/face_judge.py), which the pack
 never uses. Order: for each person the portraits of styles_preview, ranked by the engine and by the yardstick
-(Spearman). Memory: the peak of this process while so many pictures are ranked, at a tenth, a half and all of them.
+(Spearman). Memory: of this process while so many pictures, made one by one, are ranked: at a tenth, a half and all.
 --insightface: a folder with models/<pack>/*.onnx; without it, and without such files in the host's models folder,
 that engine is left out, and the output says so.
 """
@@ -18,6 +18,7 @@ import io
 import itertools
 import resource
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ PEOPLE = {
     "woman 2": ["people/woman/portrait.png"],
 }
 WORSE = ("as it is", "half the size", "strong JPEG", "dark", "turned")
-_FACE_EVERY = 20  # of the pictures ranked for memory, so many hold a face; the rest is a plain wall
+_SIDE = 128  # pixels of the pictures ranked for memory
+_FACE_EVERY = 20  # of the pictures ranked for memory, one in so many holds a face; the rest is a plain wall
 
 
 def main() -> None:
@@ -162,7 +164,7 @@ class Bench:
                 )
 
     def memory(self, count: int) -> None:
-        """Peak memory of this process while `count` pictures are ranked, which are views of a few in memory."""
+        """Memory of this process while `count` pictures are ranked, all different, none of them kept."""
         import torch
 
         from facechain.faces import engine
@@ -173,26 +175,60 @@ class Bench:
 
         photos = [from_pixels(photo) for photo in self.photos["man"]]
         person = take_in(Photos(photos), PEOPLE["man"], engine(), IntakeOptions(name="man", retouch=0.0)).person
-        wall = torch.full((1, 256, 256, 3), 0.5)
-        faces = [
-            torch.nn.functional.interpolate(p.movedim(-1, 1), (256, 256), mode="area").movedim(1, -1) for p in photos
-        ]
-        pictures = [faces[n // _FACE_EVERY % 4] if n % _FACE_EVERY == 0 else wall for n in range(count)]
-        peaks = {}
+        planes = [torch.nn.functional.interpolate(p.movedim(-1, 1), (_SIDE, _SIDE), mode="area") for p in photos]
+        pictures = _Drawn([p.movedim(1, -1) for p in planes], count)
+        resident: dict[int, tuple[float, float]] = {}
 
         def progress(done: int) -> None:
             if done in (count // 10, count // 2, count):
-                peaks[done] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                resident[done] = _resident()
+                print(
+                    f"    after {done} of {count}: {resident[done][0]:.0f} MB, peak {resident[done][1]:.0f} MB",
+                    flush=True,
+                )
 
+        started = time.process_time()
         ranking = rank(pictures, person, engine(), progress=progress)
+        spent = time.process_time() - started
         sheet = sheet_of(ranking, pictures, person, 4)
         report_of(ranking, person, engine())
-        end = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        told = ", ".join(f"{peak:.0f} MB after {done}" for done, peak in peaks.items())
+        told = ", ".join(f"{now:.0f} (peak {peak:.0f}) MB after {done}" for done, (now, peak) in resident.items())
         print(
-            f"{count} pictures ranked ({len(ranking.judged)} judged, {len(ranking.rejected)} rejected with reasons): peak "
-            f"memory {told}, {end:.0f} MB with sheet ({sheet.shape[1]} x {sheet.shape[0]}) and report"
+            f"{count} different pictures, each made when its turn came ({count * 12 * _SIDE**2 / 2**30:.1f} GB in all), ranked: "
+            f"{len(ranking.judged)} judged, {len(ranking.rejected)} rejected with reasons; {1000 * spent / count:.1f} ms CPU "
+            f"time each; resident {told}, {_resident()[1]:.0f} MB at the peak with sheet ({sheet.shape[1]} x "
+            f"{sheet.shape[0]}) and report"
         )
+
+
+class _Drawn(Sequence[Any]):
+    """count IMAGE batches [1, _SIDE, _SIDE, 3], drawn when they are asked for and kept by nobody: noise on a plain wall, on
+    each `_FACE_EVERY`th one of the faces under that noise."""
+
+    def __init__(self, faces: Sequence[Any], count: int) -> None:
+        import torch
+
+        self._faces, self._count, self._wall = faces, count, torch.full((1, _SIDE, _SIDE, 3), 0.5)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        import torch
+
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        faces = self._faces
+        drawn = faces[number // _FACE_EVERY % len(faces)] if number % _FACE_EVERY == 0 else self._wall
+        noise = torch.rand(drawn.shape, generator=torch.Generator().manual_seed(number))
+        return (drawn + 0.04 * (noise - 0.5)).clamp_(0, 1)
+
+
+def _resident() -> tuple[float, float]:
+    """Memory of this process in MB: now, and at its highest so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20, peak
 
 
 def _made_worse(photo: Any, how: str) -> Any:

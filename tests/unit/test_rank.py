@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,3 +180,39 @@ def test_progress_counts_every_picture(man: Person) -> None:
     seen: list[int] = []
     rank([torch.zeros(2, 32, 32, 3), torch.zeros(1, 16, 16, 3)], man, EMBEDDED, progress=seen.append)
     assert seen == [1, 2, 3]
+
+
+class Drawn(Sequence[torch.Tensor]):
+    """Pictures that are made when they are asked for; knows how many of them are alive, and how many were at most."""
+
+    def __init__(self, first: np.ndarray, count: int) -> None:
+        self.first, self.total, self.alive, self.most = first, count, 0, 0
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, number: int | slice) -> torch.Tensor:  # type: ignore[override]
+        assert isinstance(number, int)
+        if number >= self.total:
+            raise IndexError(number)
+        made = from_pixels(self.first) if number == 0 else torch.rand(1, 96, 96, 3)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(made, self._gone)
+        return made
+
+    def _gone(self) -> None:
+        self.alive -= 1
+
+
+def test_a_stream_of_pictures_is_never_held_together(man: Person, poses: list[np.ndarray]) -> None:
+    """benchmarks/likeness.py measures the same with 10,000 pictures."""
+    most = []
+    for count in (20, 60):
+        pictures, told = Drawn(poses[0], count), []
+        ranking = rank(pictures, man, EMBEDDED, progress=told.append)
+        sheet_of(ranking, pictures, man, 4)
+        assert told == list(range(1, count + 1))  # what moves the node's progress bar
+        assert len(ranking.judged) + len(ranking.rejected) == count and ranking.judged[0].picture == 0
+        most.append(pictures.most)
+    assert max(most) <= 12 and most[1] <= most[0] + 2, most
