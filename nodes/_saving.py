@@ -29,9 +29,10 @@ def save_pictures(
 
     prefix = checked_prefix(prefix)
     saved = []
-    for picture in pictures:
+    for number, picture in enumerate(pictures):
         _host.check_cancel()
-        folder, name, subfolder = _host.place_to_save(prefix, picture.shape[1], picture.shape[0])
+        own = prefix.replace("%batch_num%", str(number))
+        folder, name, subfolder = _host.place_to_save(own, picture.shape[1], picture.shape[0])
         keep(folder / f"{name}.png", png_of(picture, texts, said), "picture")
         saved.append((f"{name}.png", subfolder))
     return saved

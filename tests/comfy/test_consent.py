@@ -100,6 +100,20 @@ def test_graphs_without_our_nodes_are_saved_as_ever(client: ComfyClient) -> None
     assert set(texts(client, client.run(graph), "save")) == {"prompt"}
 
 
+def test_file_names_are_built_as_by_save_image(client: ComfyClient) -> None:
+    graph = {
+        "pictures": node("EmptyImage", width=8, height=6, batch_size=2, color=1),
+        "save": node(
+            "FaceChain_SavePortraits", images=["pictures", 0], filename_prefix="consent/%width%x%height% %batch_num%", mark=True
+        ),
+    }  # fmt: skip
+    for count in (1, 2):
+        graph["pictures"]["inputs"]["color"] = count
+        saved = client.run(graph).outputs["save"]["images"]
+        assert [each["filename"] for each in saved] == [f"8x6 {n}_{count:05}_.png" for n in (0, 1)]
+        assert {(each["subfolder"], each["type"]) for each in saved} == {("consent", "output")}
+
+
 def test_a_prefix_never_leads_out_of_the_output_folder(client: ComfyClient) -> None:
     for prefix in ("../out", "/tmp/out", "a/../../out", "C:\\out", "a\0b", ""):
         graph = {
