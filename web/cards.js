@@ -25,6 +25,7 @@ const WORDS = {
     unjudged: "cannot be judged",
     portrait: (number) => `picture ${number}`,
     more: (count) => `${count} more are not shown`,
+    reason: (text) => text,
     photos: "Each photo will stand here with its verdict; the reason on hover.",
     portraits: "The portraits will stand here with their likeness, best first.",
   },
@@ -39,10 +40,12 @@ const WORDS = {
     unjudged: "无法评判",
     portrait: (number) => `第 ${number} 张`,
     more: (count) => `还有 ${count} 张未显示`,
+    reason: (text) => REASONS.find(([english]) => text.startsWith(english))?.[1] ?? text,
     photos: "运行后，每张照片和它的结论显示在这里，鼠标悬停可看原因。",
     portraits: "运行后，写真按相似度从高到低显示在这里。",
   },
 };
+const REASONS = [["no face", "没有人脸"], ["face too small", "人脸太小"], ["face too large", "人脸太大"]]; // facechain/rank.py
 // Colours that people who cannot tell red from green still tell apart, as facechain/sheets.py has them; a sign as well.
 const GOOD = "#009e73", FAIR = "#e69f00", BAD = "#d55e00", NEUTRAL = "#787878";
 const MARKS = {
@@ -126,7 +129,7 @@ function verdictOf(card) {
 
 function likenessOf(card, place) {
   const name = words.portrait(card.name);
-  if (card.percent == null) return { colour: NEUTRAL, title: `${name}: ${card.text}`, caption: card.text, faint: true };
+  if (card.percent == null) return { colour: NEUTRAL, title: `${name}: ${card.text}`, caption: words.reason(card.text), faint: true };
   const colour = card.percent >= 80 ? GOOD : card.percent >= 50 ? FAIR : BAD; // as facechain/sheets.py has it
   const title = `${place + 1}. ${name}: ${card.percent} %, ${card.kept ? words.kept : words.other}`;
   return { colour, title, caption: `${Math.round(card.percent)} %`, star: place === 0, faint: !card.kept };

@@ -112,6 +112,7 @@ def test_cards_speak_chinese(
         assert shown["hints"]["FaceChain_SimilarityRank"] == "运行后，写真按相似度从高到低显示在这里。"
         assert "1 不合格" in shown["FaceChain_Preprocess"]["line"]
         assert shown["FaceChain_SimilarityRank"]["line"] == "1 保留 · 1 未保留 · 1 无法评判"
+        assert shown["FaceChain_SimilarityRank"]["cards"][-1]["caption"] == "没有人脸"
         assert page.problems == []
 
 
