@@ -128,8 +128,8 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     values["CheckpointLoaderSimple"][0] = standin.CHECKPOINT_NAME
     values["FaceChain_LoadPhotos"][1] = files["woman"]
     values["FaceChain_Preprocess"][0] = "live"
-    values["FaceChain_TrainPersonLoRA"][:3] = ["fast", 24, 128]
-    values["FaceChain_TrainPersonLoRA"][7:] = ["best", 3]
+    values["FaceChain_TrainPersonLoRA"][:3] = ["fast", 12, 128]
+    values["FaceChain_TrainPersonLoRA"][7:] = ["best", 2]
     page.load(graph)
     page.close_dialogs()
     page.page.get_by_test_id("queue-button").first.click()
