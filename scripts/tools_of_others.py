@@ -22,7 +22,8 @@ def python_tool(*requirements: str) -> Path:
     """The bin folder of an environment with these, named after the first."""
     CLIENTS.mkdir(parents=True, exist_ok=True)
     try:
-        return install(CLIENTS / requirements[0].split("==")[0], {"client": list(requirements)}).parent
+        with comfy_host.one_at_a_time():  # tests run side by side
+            return install(CLIENTS / requirements[0].split("==")[0], {"client": list(requirements)}).parent
     except HostError as error:
         pytest.skip(f"{requirements[0]} cannot be installed: {error}")
 
@@ -30,7 +31,9 @@ def python_tool(*requirements: str) -> Path:
 def npm_tool(name: str, version: str) -> Path:
     """A folder with this package in its node_modules."""
     folder = CLIENTS / name.rpartition("/")[2]
-    if not (folder / "node_modules" / name).is_dir():
+    with comfy_host.one_at_a_time():
+        if (folder / "node_modules" / name).is_dir():
+            return folder
         npm = shutil.which("npm")
         if not npm:
             pytest.skip("npm is not installed")
