@@ -104,7 +104,7 @@ def tile(image: np.ndarray, mask: np.ndarray, name: str) -> Image.Image:
     share, marked = mask[..., None], mask > 0.5
     pale = 150 + 0.35 * image.mean(-1, keepdims=True)
     mixed = image * share + pale * (1 - share)
-    mixed[marked & ~binary_erosion(marked)] = (0, 255, 0)
+    mixed[marked & np.logical_not(binary_erosion(marked))] = (0, 255, 0)
     picture = Image.fromarray(mixed.round().astype(np.uint8)).resize((TILE, TILE), Image.Resampling.LANCZOS)
     ImageDraw.Draw(picture).text((3, 3), name, fill="yellow", stroke_width=2, stroke_fill="black")
     return picture

@@ -282,10 +282,11 @@ def _small_holes(kept: np.ndarray, head: _Head) -> np.ndarray:
     """Gaps closed all round and smaller than an ear: lights and shadows in the hair."""
     from scipy.ndimage import binary_fill_holes, label
 
-    holes, count = label(np.asarray(binary_fill_holes(kept)) & ~kept)
-    areas = np.bincount(np.asarray(holes).ravel(), minlength=count + 1)
+    holes = np.zeros((GRID, GRID), np.int32)
+    label(np.asarray(binary_fill_holes(kept)) & ~kept, output=holes)
+    areas = np.bincount(holes.ravel())
     areas[0] = 0
-    return (areas > 0)[holes] & (areas < 0.04 * head.oval.sum())[holes]
+    return ((areas > 0) & (areas < 0.04 * head.oval.sum()))[holes]
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:

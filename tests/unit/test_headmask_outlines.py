@@ -71,7 +71,7 @@ def test_masks_fit_the_outlines(drawn: list[Drawn]) -> None:
         f"{o['name']}: {fit:.3f} < {d.least}" for o, d, fit in zip(OUTLINES, drawn, fits, strict=True) if fit < d.least
     ]
     assert not short
-    assert np.mean(fits) > 0.88
+    assert np.mean(fits) > 0.89
 
 
 def test_simpler_masks_do_not(drawn: list[Drawn]) -> None:
