@@ -15,6 +15,9 @@ Measured on 2 cores of an AMD EPYC, CPU only, at the default strength: 11 pairs 
 scale), judge 0.95 -> 0.69, gaze at worst 0.06 of an eye, mouth 0.03 of its width; the version before it, judged in the
 same hour, 0.345, 0.70, 0.14 and 0.03. The plain warp comes nearer by both judges (0.17, 0.56), since it brings the
 photo's eyes, lips and light along: its gaze moves by 0.13 on average, 0.25 at worst, and glasses vanish.
+A face of 130 pixels takes 0.91 times as long as the plain warp, and no longer in a picture of 2048 pixels, where the
+plain warp takes 4.5 times as long. Seams: 6 of 18 lie outside 0.85 to 1.15 (8 before). Lanes of two, six and ten people
+cost alike.
 """
 
 from __future__ import annotations
