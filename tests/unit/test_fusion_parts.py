@@ -124,7 +124,7 @@ def test_a_flash_photos_shine_makes_no_pale_patch() -> None:
     target = np.full((120, 120, 3), [0.9, 0.85, 0.8], np.float32)
     photo, picture = lit(source, 100), lit(target, 100)
     broad, near = (relit(photo, picture, skin, part * skin, 100)[60, 60].mean() for part in (1, 0))
-    assert 0.84 < broad < 0.91 and broad < near < 1.0
+    assert 0.84 < broad < 0.93 and broad < near < 1.0
     assert relit(lit(source * 3, 100), picture, skin, skin, 100).max() <= 1.0  # no burnt-out edge
 
 
