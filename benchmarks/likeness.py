@@ -7,6 +7,8 @@ strong JPEG, dark, turned by 12 degrees). The area under the ROC curve (AUC) and
 engine; the yardstick in the same run is a MobileNet of another training (scripts/face_judge.py), which the pack
 never uses. Order: for each person the portraits of styles_preview, ranked by the engine and by the yardstick
 (Spearman). Memory: of this process while so many pictures, made one by one, are ranked: at a tenth, a half and all.
+Measured on 2 cores of an AMD EPYC, CPU only: AUC 1.000 and EER 0 for engine and yardstick alike, Spearman 0.58 and 0.60;
+10,000 pictures of 128 pixels: 738 MB after 1,000, 739 after 5,000, 740 after 10,000, 17 ms of processor time each.
 --insightface: a folder with models/<pack>/*.onnx; without it, and without such files in the host's models folder,
 that engine is left out, and the output says so.
 """
