@@ -5,6 +5,7 @@
 // ComfyUI shows the sheet with the same words.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addStyle, inLanguage } from "./page.js";
 
 const SIDE = 84; // of a picture, in pixels
 const ROWS = 3; // of pictures, then they scroll
@@ -81,9 +82,8 @@ app.registerExtension({
   name: "FaceChain.Cards",
 
   init() {
-    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
-    words = language.startsWith("zh") ? WORDS.zh : WORDS.en;
-    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+    words = inLanguage(WORDS);
+    addStyle(STYLE);
   },
 
   nodeCreated(node) {

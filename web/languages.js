@@ -6,6 +6,7 @@
 // everything works, in English.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { language } from "./page.js";
 
 const OURS = "FaceChain_";
 let texts = {}; // by node id, as in locales/<language>/nodeDefs.json
@@ -20,10 +21,9 @@ app.registerExtension({
   name: "FaceChain.Languages",
 
   async init() {
-    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
-    if (language === "en") return;
+    if (language() === "en") return;
     const reply = await api.fetchApi("/i18n");
-    if (reply.ok) texts = (await reply.json())[language]?.nodeDefs ?? {};
+    if (reply.ok) texts = (await reply.json())[language()]?.nodeDefs ?? {};
   },
 
   addCustomNodeDefs(defs) {

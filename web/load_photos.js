@@ -6,6 +6,7 @@
 // file the node works as well, with what is in the input folder already.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addStyle, inLanguage } from "./page.js";
 
 const NODE = "FaceChain_LoadPhotos";
 const MOST = 200;
@@ -59,9 +60,8 @@ app.registerExtension({
   name: "FaceChain.LoadPhotos",
 
   init() {
-    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
-    words = language.startsWith("zh") ? WORDS.zh : WORDS.en;
-    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+    words = inLanguage(WORDS);
+    addStyle(STYLE);
   },
 
   nodeCreated(node) {

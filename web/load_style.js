@@ -5,6 +5,7 @@
 // node works as well: the list then shows the styles' ids, and the prompts stand in its outputs after a run.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { inLanguage } from "./page.js";
 import { addGalleryButton } from "./style_gallery.js";
 
 const NODES = ["FaceChain_LoadStyle", "FaceChain_GroupPortrait"]; // those with a list of styles
@@ -39,8 +40,7 @@ app.registerExtension({
   name: "FaceChain.LoadStyle",
 
   async init() {
-    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
-    words = language.startsWith("zh") ? WORDS.zh : WORDS.en;
+    words = inLanguage(WORDS);
     await fetchStyles().catch(() => {}); // the ids do
   },
 

@@ -5,6 +5,7 @@
 // list.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { addStyle, inLanguage } from "./page.js";
 import { styleCard } from "./style_card.js";
 
 const SIDE = 128; // pixels of a picture
@@ -67,9 +68,8 @@ app.registerExtension({
   name: "FaceChain.StyleGallery",
 
   init() {
-    const language = app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
-    words = language.startsWith("zh") ? WORDS.zh : WORDS.en;
-    document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+    words = inLanguage(WORDS);
+    addStyle(STYLE);
   },
 
   setup() {
