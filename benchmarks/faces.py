@@ -7,11 +7,11 @@ A peer that is missing there is named. All detectors read the same pictures, dec
 thread each; CPU time counts, so that other work on the machine changes little. Faces are counted against what a
 person sees in the pictures.
 
-Measured on 2 cores of an AMD EPYC, CPU only, one of them and most of the other taken by other work, so CPU time:
+Measured on 2 cores of an AMD EPYC, CPU only; detection and Preprocess with nothing else running, the rest beside other work:
 
-Detection (insightface 2.1, dlib 20.0.1, onnxruntime 1.32; one round), 96 pictures with 102 faces: 93 pictures/s, 10.1
-times insightface's SCRFD 2.5g at 640 (9.2); with mesh, angles and sharpness, which is what the nodes run, 33 pictures/s,
-3.6 times. Each found all 102 and nothing else; the views of the row without mesh were chosen on these same pictures
+Detection (insightface 2.1, dlib 20.0.1, onnxruntime 1.32; one round), 96 pictures with 102 faces: 96 pictures/s, 10.5
+times insightface's SCRFD 2.5g at 640 (9.2); with mesh, angles and sharpness, which is what the nodes run, 34 pictures/s,
+3.7 times. Each found all 102 and nothing else; the views of the row without mesh were chosen on these same pictures
 (one view of the whole alone found 101). dlib's HOG: 0.8 times insightface, all found, 1 false.
 
 Ages read from 94 adults (82 women, 12 men), as they are: women 12.4 to 31.3, middle 17.0; men 18.4 to 28.9, middle
@@ -22,11 +22,9 @@ conditions. There are no pictures of children to measure the other side.
 Rotation: all 96 pictures in 24 turns each, with today's rule: 2304 of 2304 right (all faces found, nobody added, the photo
 upright), 0.3 s of CPU time each. Run in shares (1/8, 2/8, and the other 12 of 16).
 
-Preprocess, photos of 2048 pixels, CPU time: 3 in 3.5 s with one thread, 3.3 s with two; 30 in 20.7 s and 21.2 s, beside so
-much other work (load 9 to 15) that times were a fifth longer than on a quieter machine (2.6 s and 16.9 s before). Peak
-of memory above the photos: 13 and 124 MB for 3, 136 and 199 MB for 30. 91 % of the work is done in workers: with a second
-core it can be 1.8 times as fast at best. Measured gain beside that work: 1.5 times for 3 photos, 1.03 for 30, which tells
-more of the other work than of the threads.
+Preprocess, photos of 2048 pixels, nothing else running: 3 in 3.5 s with one thread and 2.7 s with two (1.30 times as
+fast), 30 in 20.6 s and 15.1 s (1.36 times; 1.8 at best, as 91 % of the work is done in workers). Peak of memory above the
+photos: 13 and 124 MB for 3, 126 and 213 MB for 30.
 """
 
 from __future__ import annotations
@@ -86,7 +84,7 @@ def main() -> None:
     if arguments.install_peers:
         install_peers(arguments.peers)
     peers = python_of(arguments.peers)
-    again = [__file__, "--data", str(arguments.data), "--rounds", str(arguments.rounds)]
+    again = [__file__, "--data", str(arguments.data.resolve()), "--rounds", str(arguments.rounds)]
     if "detection" in arguments.only and not peers.exists():
         print("insightface, dlib: missing; run this with --install-peers to compare with them")
     python = str(peers) if peers.exists() else sys.executable
