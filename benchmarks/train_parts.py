@@ -11,7 +11,7 @@ large bf16 products (measured in the same run) that a step reaches. CPU time is 
 other programs falsify it less. Nothing here compares machines.
 
 SD 1.5, one core of an AMD EPYC, CPU seconds, other programs running. 512 px, checkpointing on: encoding a crop 21.4, a
-step 36.4 (32.2 since convolutions are kept for the second pass), a denoising of a portrait 7.2, decoding it 23.0; so of
+step 36.4 (before convolutions were kept for the second pass), a denoising of a portrait 7.2, decoding it 23.0; so of
 `balanced` with three photos 88 % are steps, 8 % snapshots and 4 % latents. 64 px: 0.33, 1.61, 0.90, 0.71; 82 % are
 steps, as portraits are as large as training pictures below 448 px. The LoRA of rank 32 has 12.2 MB.
 """
