@@ -55,6 +55,17 @@ def json_object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """Of a safetensors file; {} where it has none, is damaged or is something else."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

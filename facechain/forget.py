@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FaceChainError, RecordError, UnusableNameError
-from .files import json_object
+from .files import json_object, metadata_of
 from .names import checked_name
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}  # what ComfyUI writes previews as
@@ -150,7 +150,7 @@ def _may_be_of(state: Path, name: str) -> bool:
     """Whether an unfinished training is of this person; one that does not say (older ones, damaged ones) may be."""
     if state.suffix not in (".safetensors", ".tmp"):
         return False
-    told = _metadata(state).get("person")
+    told = metadata_of(state).get("person")
     return told is None or _canonical(told) == name
 
 
@@ -176,15 +176,4 @@ def _same_photos(record: Path) -> Iterator[str]:
 
 
 def _hash(record: Path) -> str:
-    return str(json_object(_metadata(record).get("person", "")).get("hash", ""))
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """Of a safetensors file; {} for anything else."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError):
-        return {}
+    return str(json_object(metadata_of(record).get("person", "")).get("hash", ""))

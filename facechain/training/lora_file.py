@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
-from ..files import json_object, write_atomically
+from ..files import json_object, metadata_of, write_atomically
 from ..names import checked_name
 from ..person import Person
 from .config import TrainConfig
@@ -156,13 +156,7 @@ def read_report(path: Path, key: str) -> dict[str, Any] | None:
 
 def read_own(path: Path) -> dict[str, Any]:
     """Our own record of a LoRA file; {} for LoRAs of other tools and for damaged files."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return _own(file.metadata() or {})
-    except (SafetensorError, OSError):
-        return {}
+    return _own(metadata_of(path))
 
 
 def read_base(path: Path) -> Base | None:
