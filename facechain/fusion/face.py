@@ -93,18 +93,21 @@ def fuse_face(
     box, part = bent[maps.box], np.ones(maps.inside.shape, np.float32)
     if swap is None:
         lit, alpha = _new_face(box, source, maps, goal, width, strength.skin_tone)
+        new = blended(box, lit, alpha, width)
         keep_eyes = keeps_target_eyes(source_eyes, target_eyes)
         part = _unlike(source.mesh, target, goal, maps, width, keep_eyes)
-        if not keep_eyes and _looks_away(blended(box, lit, alpha, width), _in_box(goal, maps), target_eyes):
+        if not keep_eyes and _looks_away(new, _in_box(goal, maps), target_eyes):
             part = _unlike(source.mesh, target, goal, maps, width, True)
     else:
         drawn, seen = swap(bent, five_points(goal) - five_points(target))
         drawn = np.concatenate([drawn, seen[..., None]], -1)[maps.box]
         lit, alpha = _drawn_face(box, drawn, source, maps, goal, width, strength.skin_tone)
+        new = blended(box, lit, alpha, width)
     if hidden is not None:
         alpha = alpha * (1 - hidden[maps.box])
+        new = blended(box, lit, alpha, width)
     part = part * strength.identity
-    new, alpha = box + part[..., None] * (blended(box, lit, alpha, width) - box), alpha * part
+    new, alpha = box + part[..., None] * (new - box), alpha * part
     fused, changed = bent.copy(), smooth_step(np.linalg.norm(bend, axis=-1), 0.02, 0.2)
     fused[maps.box] = new
     changed[maps.box] = np.maximum(changed[maps.box], alpha)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -76,6 +77,11 @@ class Lit:
     light: SkinLight
     bare: np.ndarray
 
+    @cached_property
+    def detail(self) -> np.ndarray:
+        """[H, W, 3] log brightness and colour relative to the light."""
+        return _logs(self.picture, self.light.light)
+
 
 def relit(
     source: Lit, target: Lit, plain: np.ndarray, broad: np.ndarray, face_width: float, skin_tone: float = 0.0
@@ -87,7 +93,7 @@ def relit(
     what the same place of the target shows: beyond that they are shadows and shine of the photo's own light. Lines and
     folds stay. skin_tone: 0..1, part of the source's own skin colour.
     """
-    detail = _unlit(source)
+    detail = source.detail
     brightness = detail.mean(-1, keepdims=True)
     colourful = _colourfulness(source.light, target.light, plain)
     colour = (detail - brightness) * colourful
@@ -95,7 +101,7 @@ def relit(
     broad = broad[..., None]
     light = target.light.light * (target.light.fine / target.light.light) ** broad
     patches = _patches(brightness, plain[..., None] + 1e-3, face_width)
-    alike = _patches(_logs(target.picture, light), target.bare[..., None], face_width)
+    alike = _patches(_logs(target.picture, light).mean(-1, keepdims=True), target.bare[..., None], face_width)
     alike = _soft(alike, _ALIKE)
     lines = np.minimum(brightness - patches, _SHINE) * _roughness(source, target)
     shine, shade = _SHINE + broad * (_BROAD_SHINE - _SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
@@ -111,14 +117,9 @@ def relit(
     return (_shouldered(light * own_colour, np.exp(detail)) - _FLOOR).astype(np.float32)
 
 
-def _unlit(face: Lit) -> np.ndarray:
-    """[H, W, 3] log brightness and colour of the face relative to the light on it."""
-    return np.log((np.maximum(face.picture, 0) + _FLOOR) / face.light.light)
-
-
 def _logs(picture: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """[H, W, 1] log brightness relative to a light."""
-    return np.log((np.maximum(picture, 0) + _FLOOR) / light).mean(-1, keepdims=True)
+    """[H, W, 3] of a picture, relative to a light."""
+    return np.log((np.maximum(picture, 0) + _FLOOR) / light)
 
 
 def _patches(brightness: np.ndarray, weight: np.ndarray, face_width: float) -> np.ndarray:
@@ -149,7 +150,7 @@ def _roughness(source: Lit, target: Lit) -> float:
         return 1.0
     spread = []
     for face in (target, source):
-        logs = _unlit(face).mean(-1)[chosen]
+        logs = face.detail.mean(-1)[chosen]
         spread.append(float(np.percentile(logs, 84) - np.percentile(logs, 16)) + 1e-3)
     return float(np.clip(spread[0] / spread[1], *_ROUGHNESS))
 
@@ -158,7 +159,7 @@ def shade_tint(face: Lit) -> np.ndarray:
     """[3] how the colour of bare skin changes with its brightness, in logs: shadows are redder than what is lit, and
     far redder in a picture with warm, hard tones. Least squares over the bare skin.
     """
-    logs = _unlit(face)
+    logs = face.detail
     brightness = logs.mean(-1)
     weight = face.bare * (np.abs(brightness) < _DARKER)
     spread = float((weight * brightness**2).sum()) + 1e-3 * float(weight.sum()) + 1e-6
