@@ -5,9 +5,7 @@
 The peers live in an environment of their own, `.host/peers` (120 MB; --install-peers makes it), never in the host's.
 A peer that is missing there is named. All detectors read the same pictures, decoded, in turns, in one process with one
 thread each; CPU time counts, so that other work on the machine changes little. Faces are counted against what a
-person sees in the pictures.
-
-Measured on 2 cores of an AMD EPYC, CPU only; detection and Preprocess with nothing else running, the rest beside other work:
+person sees in the pictures. Measured on 2 cores of an AMD EPYC, CPU only; detection and Preprocess with nothing else running, the rest beside other work:
 
 Detection (insightface 2.1, dlib 20.0.1, onnxruntime 1.32; one round), 96 pictures with 102 faces: 96 pictures/s, 10.5
 times insightface's SCRFD 2.5g at 640 (9.2); with mesh, angles and sharpness, which is what the nodes run, 34 pictures/s,
@@ -19,8 +17,8 @@ Ages read from 94 adults (82 women, 12 men), as they are: women 12.4 to 31.3, mi
 much or too little light. Blurred by 2 % of the face's width one of 94 is. Gender: 94 of 94 in each of the six
 conditions. There are no pictures of children to measure the other side.
 
-Rotation: all 96 pictures in 24 turns each, with today's rule: 2304 of 2304 right (all faces found, nobody added, the photo
-upright), 0.3 s of CPU time each. Run in shares (1/8, 2/8, and the other 12 of 16).
+Rotation: all 96 pictures in 24 turns each, run in shares: 2304 of 2304 right (all faces found, nobody added, the photo
+upright), 0.3 s of CPU time each.
 
 Preprocess, photos of 2048 pixels, nothing else running: 3 in 3.5 s with one thread and 2.7 s with two (1.30 times as
 fast), 30 in 20.6 s and 15.1 s (1.36 times; 1.8 at best, as 91 % of the work is done in workers). Peak of memory above the
