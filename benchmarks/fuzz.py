@@ -53,6 +53,7 @@ class Batch:
         self.tries = self.answered = 0
         self.slowest = 0.0
         self.messages: Counter[str] = Counter()
+        self._last: object = None  # the input tried last; of a finding, the smallest one that hypothesis found
 
     def run(self) -> str:
         """The finding, "" for none."""
@@ -61,6 +62,7 @@ class Batch:
 
         @seed(self.number)
         @settings(
+            print_blob=False,
             max_examples=self.examples,
             deadline=None,
             database=None,
@@ -73,11 +75,14 @@ class Batch:
 
         try:
             tried()
-        except Exception:  # noqa: BLE001 - whatever it is, it is what was looked for
-            return traceback.format_exc()[-4000:]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
+            where = "".join(traceback.format_tb(error.__traceback__)[-5:])  # hypothesis' own notes can be megabytes
+            what = f"{type(error).__name__}: {str(error)[:500]}"
+            return f"{where}{what}\nbatch {self.number}, input {repr(self._last)[:2000]}"
         return ""
 
     def _try(self, example: object) -> None:
+        self._last = example
         began = time.process_time()  # of computing: other work on the machine is no fault of ours
         said = self.kind.check(example)
         seconds = time.process_time() - began
@@ -94,12 +99,13 @@ def read(path: Path) -> dict[str, Any]:
 
 def add(state: dict[str, Any], batch: Batch, finding: str) -> None:
     kept = state.setdefault(batch.kind.name, {"batches": 0, "tries": 0, "answered": 0, "slowest": 0.0, "messages": {}})
-    kept["tries"] += batch.tries
-    kept["answered"] += batch.answered
-    kept["slowest"] = round(max(kept["slowest"], batch.slowest), 3)
-    kept["messages"] = dict((Counter(kept["messages"]) + batch.messages).most_common(40))
     kept["finding"] = finding
-    kept["batches"] += not finding
+    if not finding:  # with one, most tries are attempts at making its input smaller; the batch is repeated when mended
+        kept["batches"] += 1
+        kept["tries"] += batch.tries
+        kept["answered"] += batch.answered
+        kept["slowest"] = round(max(kept["slowest"], batch.slowest), 3)
+        kept["messages"] = dict((Counter(kept["messages"]) + batch.messages).most_common(40))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     state["peak memory, MB"] = max(state.get("peak memory, MB", 0), peak)
 

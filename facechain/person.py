@@ -174,8 +174,10 @@ def _to_file(person: Person) -> dict[str, torch.Tensor]:
     }
 
 
-def _checked_lora(name: str) -> str:
-    """The name of a LoRA that a file gave, which may come from anybody. Raises UnusableNameError."""
+def _checked_lora(name: Any) -> str:
+    """The name of a LoRA that a file gave, which may come from anybody. Raises UnusableNameError and TypeError."""
+    if not isinstance(name, str):
+        raise TypeError("a LoRA whose name is no text")
     for part in name.split("/") if name else ():
         checked_name(part, "LoRA name")
     if name and not name.endswith(".safetensors"):  # never a pickle

@@ -115,7 +115,13 @@ def test_what_strangers_put_into_a_file_is_refused(anna: Person, tmp_path: Path)
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         about = json.loads((file.metadata() or {})["person"])
     for change in (
-        *({"lora": "../../x.safetensors"}, {"lora": "/x.safetensors"}, {"lora": "facechain/x.pt"}, {"lora": 3}),
+        *(
+            {"lora": "../../x.safetensors"},
+            {"lora": "/x.safetensors"},
+            {"lora": "facechain/x.pt"},
+            {"lora": 3},
+            {"lora": None},
+        ),
         *({"name": "../x"}, {"name": None}, {"best": 0.5}, {"caption": 7}, {"photo_names": "1.jpg"}),
         {"attributes": {**about["attributes"], "age": "old"}},
     ):
