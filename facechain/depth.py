@@ -17,6 +17,7 @@ from .errors import ModelFileError
 from .faces.base import Face
 from .faces.segment import person_mask
 from .images import invert, warp
+from .lack_of_memory import pass_on
 from .photos.align import align
 from .photos.headmask import head_mask
 
@@ -56,6 +57,7 @@ def _loaded(folder: Path, device: str) -> tuple[Any, Any]:
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         model = AutoModelForDepthEstimation.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (SafetensorError, OSError, ValueError, KeyError, ImportError) as error:
+        pass_on(error)
         raise ModelFileError(
             f"{folder} holds no depth model that can be read ({str(error).strip().splitlines()[0][:200]})",
             "It needs config.json, preprocessor_config.json and model.safetensors, as on Hugging Face",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RecordError
+from .lack_of_memory import pass_on
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -62,7 +63,8 @@ def metadata_of(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError) as error:
+        pass_on(error)
         return {}
 
 

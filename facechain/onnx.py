@@ -10,6 +10,7 @@ import numpy as np
 
 from .errors import ModelFileError
 from .installing import install_command
+from .lack_of_memory import pass_on
 from .threads import cores
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _open(path: Path, gpu: bool) -> InferenceSession:
     try:
         return ort.InferenceSession(str(path), sess_options=options, providers=providers)
     except _load_errors() as error:
+        pass_on(error)
         raise ModelFileError(f"the model file {path} is damaged ({str(error)[:200]})", _remedy(path)) from error
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import RecordError, UnusableNameError
 from .files import keep
+from .lack_of_memory import pass_on
 from .names import checked_name
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def load_person(path: Path) -> Person:
             raise RecordError(f"{path.name} is not a FaceChain person file", "Choose a file from the people folder")
         return _from_file(tensors, json.loads(metadata["person"]))
     except (SafetensorError, OSError, *_DAMAGED) as error:
+        pass_on(error)
         raise RecordError(f"person file {path.name} is damaged ({error})", "Preprocess the photos again") from error
 
 

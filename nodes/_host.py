@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..facechain.errors import ModelFileError
+from ..facechain.lack_of_memory import pass_on
 from ..facechain.names import checked_name, inside
 
 PACK = Path(__file__).resolve().parents[1]
@@ -293,6 +294,7 @@ def apply_lora(model: Any, clip: Any, name: str, strength: float) -> tuple[Any, 
     try:
         new_model, new_clip = _core_node("LoraLoader").load_lora(model, clip, name, strength, strength)
     except (SafetensorError, ValueError, OSError) as error:
+        pass_on(error)
         raise ModelFileError(f"the LoRA {name} cannot be read ({error})", "Download the file again") from error
     return new_model, new_clip, _patches(new_model, new_clip) > _patches(model, clip)
 

@@ -12,6 +12,7 @@ import torch
 
 from ..errors import ModelFileError
 from ..images import LUMA
+from ..lack_of_memory import pass_on
 from .align import Alignment
 from .filters import guided_filter, polygon, steps
 from .headmask import CHIN, OVAL
@@ -77,6 +78,7 @@ def load_sam(path: Path, device: torch.device | str = "cpu") -> SamRefiner:
     try:
         model.load_state_dict({key: value.float() for key, value in weights.items()})
     except RuntimeError as error:
+        pass_on(error)
         raise _wrong(path, f"its weights do not fit {name}") from error
     return SamRefiner(model.to(device).eval(), f"{path.name} ({name})")
 
@@ -162,6 +164,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        pass_on(error)
         raise _wrong(path, "the file is damaged or no safetensors file") from error
 
 

@@ -14,6 +14,7 @@ import torch
 
 from ..errors import TrainingError
 from ..files import json_object, metadata_of, write_atomically
+from ..lack_of_memory import pass_on
 from ..names import checked_name
 from ..person import Person
 from .config import TrainConfig
@@ -178,5 +179,6 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError) as error:
+        pass_on(error)
         return None

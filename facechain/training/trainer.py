@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from ..errors import TrainingError
+from ..lack_of_memory import is_lack_of_memory
+from ..locks import one_at_a_time
 from ..person import Person
 from . import lora_file, report, snapshots
 from .average import Average
@@ -70,6 +72,7 @@ def train_person(
     progress(steps done, steps in all, losses, seconds) is called before every step and may raise to cancel;
     show(portraits, verdict) with every snapshot's validation portraits. others: class pictures, for prior_weight.
     Nothing is written into the LoRA folder unless the training ends well. The model is left bit by bit as it was.
+    Where another server that shares the folders is training the same, it is waited for, and its LoRA found.
     Raises TrainingError (a full disk, too), and whatever the host raises for a cancel or for lack of memory.
     """
     if config.prior_weight and others is None:
@@ -79,14 +82,39 @@ def train_person(
     config.check_steps(person.count)
     others = others if config.prior_weight else None
     key = lora_file.training_hash(person, host.base, config, others.hash if others else "")
+    found = _find(person, host, key)
+    if found is not None:
+        return found
+    waiting = _Waiting(host.check_cancel)
+    with one_at_a_time(host.unfinished_folder() / f"{key[:16]}.lock", waiting):
+        found = _find(person, host, key) if waiting.waited else None  # by the server that was waited for
+        if found is not None:
+            return found
+        name = lora_file.lora_name(person, key)
+        path = host.find_lora(name) or host.lora_folder() / name
+        training = _Training(person, config, host, progress, show, others, path, key)
+        return Trained(person.with_lora(name), path, False, training.run())
+
+
+def _find(person: Person, host: Host, key: str) -> Trained | None:
+    """The finished LoRA of the same inputs, where there is one."""
     name = lora_file.lora_name(person, key)
     path = host.find_lora(name)
     told = lora_file.read_report(path, key) if path else None
-    if path and told is not None:
-        return Trained(person.with_lora(name), path, True, told)
-    path = path or host.lora_folder() / name
-    training = _Training(person, config, host, progress, show, others, path, key)
-    return Trained(person.with_lora(name), path, False, training.run())
+    return Trained(person.with_lora(name), path, True, told) if path and told is not None else None
+
+
+class _Waiting:
+    """Called while another server trains the same; says so once, and lets the user cancel."""
+
+    def __init__(self, check_cancel: Callable[[], None]) -> None:
+        self.waited, self._check_cancel = False, check_cancel
+
+    def __call__(self) -> None:
+        if not self.waited:
+            log.info("FaceChain: another server trains the same LoRA; waiting for it")
+        self.waited = True
+        self._check_cancel()
 
 
 @dataclass(eq=False)
@@ -120,8 +148,9 @@ class _Training:
             told |= {"seconds": self._clock.laps}
             log.info("FaceChain: %s", report.time_split(told["seconds"]))
             return told
-        except torch.cuda.OutOfMemoryError as error:
-            error.args = (f"{error}\n{self._advice}",)  # the same exception, which hosts know how to treat
+        except (RuntimeError, MemoryError) as error:
+            if is_lack_of_memory(error):  # torch's of a card is a RuntimeError, too
+                error.args = (f"{error}\n{self._advice}",)  # the same exception, which hosts know how to treat
             raise
         finally:
             gc.collect()  # the copied modules and their watches refer to each other in circles
@@ -130,10 +159,13 @@ class _Training:
     @property
     def _advice(self) -> str:
         size, batch = self.config.resolution_for(self.person.size), self.config.batch_size
-        advice = f"FaceChain: not enough graphics memory to train at {size} pixels with batch size {batch}. "
+        kind, user = (
+            ("memory", "") if self.host.device.type == "cpu" else ("graphics memory", " that use the graphics card")
+        )
+        advice = f"FaceChain: not enough {kind} to train at {size} pixels with batch size {batch}. "
         advice += "Lower one of them" if size > 64 and batch > 1 else "Lower the resolution"
         advice += ", or set checkpointing to on" if self.config.checkpointing == "off" else ""
-        return f"{advice}, or close other programs that use the graphics card."
+        return f"{advice}, or close other programs{user}."
 
     @property
     def _device(self) -> str:

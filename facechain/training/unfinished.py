@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..files import json_object, write_atomically
+from ..lack_of_memory import pass_on
 from .average import Average
 from .judge import Verdict
 from .loop import Moment
@@ -126,7 +127,8 @@ class Unfinished:
             with safe_open(self._path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError):
+        except (SafetensorError, OSError) as error:
+            pass_on(error)
             return None
         about = json_object(metadata.get("state", ""))
         if metadata.get("format") != FORMAT or about.get("key") != self._key:
