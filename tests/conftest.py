@@ -18,16 +18,18 @@ sys.path.insert(0, str(ROOT / "scripts"))  # not ROOT: its nodes/ would shadow C
 
 
 def pytest_configure() -> None:
-    """Make the core importable as `facechain` without putting the checkout on sys.path."""
+    """Make the core importable as `facechain`, and `fleet`, without putting the checkout on sys.path."""
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location(
-        "facechain", ROOT / "facechain" / "__init__.py", submodule_search_locations=[str(ROOT / "facechain")]
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["facechain"] = module
-    spec.loader.exec_module(module)
+    for name in ("facechain", "fleet"):  # before scripts/fleet.py could be found under that name
+        folder = ROOT / name
+        spec = importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
 
 
 @pytest.fixture(scope="session")
