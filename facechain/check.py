@@ -42,14 +42,16 @@ def system_check(
     folders: Callable[[str], Sequence[Path]],
     insightface_roots: Sequence[Path],
     read_files: bool = False,
+    tell: Callable[[int], None] = lambda read: None,
 ) -> dict[str, Any]:
     """The report, as plain values that JSON can hold.
 
     folders: of a kind of models ("controlnet", "insightface/models/buffalo_l"), first one first. insightface_roots: as
-    faces.engine() takes them. read_files: compare the sha256 of model files, which takes seconds a gigabyte.
+    faces.engine() takes them. read_files: compare the sha256 of model files, which takes seconds a gigabyte; tell is
+    called with the bytes of each block read, and may raise to cancel.
     """
     engines = [_embedded(machine), _insightface(machine, insightface_roots)]
-    found = [presence.look(file, _places(file, folders), read_files) for file in catalog()]
+    found = [presence.look(file, _places(file, folders), read_files, tell) for file in catalog()]
     counts = {kind: _count(folders(kind)) for kind in ("checkpoints", "controlnet", "loras")}
     ready = {
         "faces": engines[0]["ready"] and all(f.state == presence.THERE for f in found if f.file.group == EMBEDDED),

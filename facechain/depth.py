@@ -5,7 +5,7 @@ FaceChain keeps of its depth picture only the body: a head would hand on the fac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,24 @@ _HEAD_SIDE = 512  # pixels of the crop that a head's mask is made on
 _MARGIN = 0.03  # of the picture's longer side that is cut around the head: depth maps bleed over edges
 
 
-def estimate(picture: np.ndarray, folder: Path, device: torch.device) -> np.ndarray:
+def estimate(
+    picture: np.ndarray, folder: Path, device: torch.device, check: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """[H, W] float32 0..1, 1 is nearest, of uint8 RGB [H, W, 3], by the Transformers model in a local folder.
 
     MiDaS (Intel/dpt-hybrid-midas), DPT, Depth Anything and others that give inverse depth. Nothing is downloaded and
-    no pickle is read. Raises ModelFileError where the folder holds no such model.
+    no pickle is read. check: called before each part of the network, which takes seconds on a CPU; may raise to cancel.
+    Raises ModelFileError where the folder holds no such model.
     """
     processor, model = _loaded(folder, str(device))
-    with torch.inference_mode():
-        values = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
-        found = model(**{key: value.to(device) for key, value in values.items()}).predicted_depth
+    hooks = [part.register_forward_pre_hook(lambda *_: check()) for part in model.modules()]
+    try:
+        with torch.inference_mode():
+            values = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
+            found = model(**{key: value.to(device) for key, value in values.items()}).predicted_depth
+    finally:
+        for hook in hooks:
+            hook.remove()
     size = picture.shape[:2]
     depth = torch.nn.functional.interpolate(found[:, None].float(), size, mode="bicubic", align_corners=False)[0, 0]
     depth = depth.cpu().numpy()

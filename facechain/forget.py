@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,17 @@ class Traces:
         return said
 
 
-def find_traces(name: str, places: Places) -> Traces:
-    """All files of the person of that name. Raises UnusableNameError for what is no name, RecordError where there is nothing."""
+def find_traces(name: str, places: Places, check: Callable[[], None] = lambda: None) -> Traces:
+    """All files of the person of that name. check: called before each file is looked into; may raise to cancel.
+
+    Raises UnusableNameError for what is no name, RecordError where there is nothing.
+    """
     name = checked_name(name, "person name")
     record = places.people / f"{name}.safetensors"
     files = {
-        "Unfinished trainings": tuple(path for path in _files(places.unfinished) if _may_be_of(path, name)),
-        "LoRAs": tuple(_loras(name, places)),
-        "Previews": tuple(path for path in _files(places.previews) if _shows(path, name)),
+        "Unfinished trainings": tuple(path for path in _each(places.unfinished, check) if _may_be_of(path, name)),
+        "LoRAs": tuple(_loras(name, places, check)),
+        "Previews": tuple(path for path in _each(places.previews, check) if _shows(path, name)),
         RECORD: tuple(path for path in _files(places.people) if _called(path, re.escape(name))),
     }
     found = Traces(name, files, tuple(_same_photos(record)) if record.is_file() else ())
@@ -123,15 +126,21 @@ def _files(folder: Path, below: bool = False) -> Iterator[Path]:
     return (path for path in sorted(found) if path.is_file() or path.is_symlink())
 
 
+def _each(folder: Path, check: Callable[[], None], below: bool = False) -> Iterator[Path]:
+    for path in _files(folder, below):
+        check()
+        yield path
+
+
 def _called(path: Path, pattern: str) -> bool:
     return re.fullmatch(rf"\.?{pattern}\.safetensors{_TEMPORARY}", path.name) is not None
 
 
-def _loras(name: str, places: Places) -> Iterator[Path]:
+def _loras(name: str, places: Places, check: Callable[[], None]) -> Iterator[Path]:
     """LoRAs that say they are of this person, whatever they are called now, and what lies beside them under their name."""
     own = re.compile(rf"\.?{re.escape(name)}-[0-9a-f]{{12}}(-step-\d+)?\.(safetensors|png){_TEMPORARY}")
     for folder in places.loras:
-        for path in _files(folder, below=True):
+        for path in _each(folder, check, below=True):
             if path.relative_to(folder).with_suffix(".safetensors").as_posix() in places.kept:
                 continue
             trained_here = path.parent.name == "facechain" and own.fullmatch(path.name)

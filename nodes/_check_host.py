@@ -16,7 +16,8 @@ def check(read_files: bool = False) -> dict[str, Any]:
     """The core's system check, of this ComfyUI."""
     from ..facechain.check import system_check
 
-    return system_check(machine(), folders_of, _host.insightface_folders(), read_files)
+    # the route has no job that could be cancelled, and reads no files
+    return system_check(machine(), folders_of, _host.insightface_folders(), read_files, lambda _: _host.check_cancel())
 
 
 def machine() -> Any:

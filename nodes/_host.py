@@ -153,7 +153,7 @@ def load_sam(name: str) -> Any:
             f"there is no SAM model {name!r} in {folders[0]}", "Put it there, or set sam_model to (none)"
         )
     path = next(folder / name for folder in folders if (folder / name).is_file())
-    return load_sam(path, free_device(2 * path.stat().st_size + SAM_WORKSPACE))
+    return load_sam(path, free_device(2 * path.stat().st_size + SAM_WORKSPACE), check_cancel)
 
 
 def _sam_folders() -> list[Path]:

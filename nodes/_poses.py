@@ -129,7 +129,7 @@ class Poses:
         device, advance, made = _host.free_device(DEPTH_SPACE), _host.progress_bar(len(self.photos)), []
         try:
             for number, picture in enumerate(self.photos, 1):
-                made.append(depth.as_map(depth.estimate(picture, depth_folder(model), device)))
+                made.append(depth.as_map(depth.estimate(picture, depth_folder(model), device, _host.check_cancel)))
                 advance(number)
         finally:
             depth.forget_models()

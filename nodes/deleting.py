@@ -53,7 +53,7 @@ class DeletePerson(io.ComfyNode):
 
         if confirm:
             forget.confirm(name, confirm)
-        traces = forget.find_traces(name, _deleting.places())
+        traces = forget.find_traces(name, _deleting.places(), _host.check_cancel)
         lines = traces.lines(done=bool(confirm))
         if confirm:
             forget.erase(traces)

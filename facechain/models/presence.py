@@ -35,11 +35,13 @@ def sha256_of(path: Path, tell: Callable[[int], None] = lambda read: None) -> st
     return digest.hexdigest()
 
 
-def look(file: ModelFile, folders: Iterable[Path], read: bool = False) -> Found:
+def look(
+    file: ModelFile, folders: Iterable[Path], read: bool = False, tell: Callable[[int], None] = lambda read: None
+) -> Found:
     """Where the file lies and whether it is the catalogue's. folders: those of its kind, first one first.
 
     Files in folders below count too, since people sort their models. read: compare the hash, which takes seconds a
-    gigabyte; otherwise the size alone.
+    gigabyte; otherwise the size alone. tell: called with the bytes of each block read; may raise to cancel.
     """
     path = next((found for folder in folders if (found := _find(folder, file.file))), None)
     if path is None:
@@ -47,7 +49,7 @@ def look(file: ModelFile, folders: Iterable[Path], read: bool = False) -> Found:
     size = path.stat().st_size
     if file.size and size != file.size:
         return Found(file, DIFFERENT, path, f"it has {size:,} bytes, the published one {file.size:,}")
-    if read and file.sha256 and sha256_of(path) != file.sha256:
+    if read and file.sha256 and sha256_of(path, tell) != file.sha256:
         return Found(file, DIFFERENT, path, "its sha256 is not the published one")
     known = file.sha256 if read else file.size
     return Found(file, THERE if known else UNVERIFIED, path)

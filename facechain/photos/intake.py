@@ -142,7 +142,9 @@ def take_in(
     accepted = [i for i, j in enumerate(judged) if j.verdict.accepted]
     if not accepted:
         raise _nothing_usable([j.verdict for j in judged])
-    crops, images, notes = {}, [], {}
+    kept = [judged[i] for i in accepted]
+    attributes = _attributes(kept, options)
+    crops, images, notes, words = {}, [], {}, []
     cut = side_by_side(lambda i: _crop(photos[i], seen[i], judged[i], options), accepted)
     for done, (place, (aligned, mask, smooth)) in enumerate(zip(accepted, cut, strict=True)):
         progress(len(photos) + done * len(photos) // len(accepted), 2 * len(photos))
@@ -150,12 +152,11 @@ def take_in(
             refined = refiner.refine(aligned, mask)
             mask, notes[place] = refined.mask, refined.note
         crops[place] = (aligned, mask)
+        words.append(_tags(aligned, mask, judged[place], attributes.gender))
         images.append(with_background(smooth, mask, options.background))
     progress(2 * len(photos), 2 * len(photos))
     masks = [crops[place][1] for place in accepted]
-    kept = [judged[i] for i in accepted]
-    attributes = _attributes(kept, options)
-    tags = _tags(list(crops.values()), kept, attributes.gender)
+    tags = common_tags(words)
     attributes = replace(attributes, tags=wanted_tags(options.tags, tags))
     person = _person(name, kept, images, masks, engine.embedder, attributes, options.caption)
     verdicts = [j.verdict for j in judged]
@@ -193,12 +194,10 @@ def _attributes(judged: Sequence[Judged], options: IntakeOptions) -> Attributes:
     return describe(faces, quality, options.gender, options.age)
 
 
-def _tags(crops: Sequence[tuple[Alignment, np.ndarray]], judged: Sequence[Judged], gender: str) -> list[Tag]:
-    found = []
-    for (aligned, mask), one in zip(crops, judged, strict=True):
-        numbers = one.verdict.numbers
-        found.append(tags_of(aligned, mask, Openness(numbers.mouth, numbers.eyes), gender) if numbers else [])
-    return common_tags(found)
+def _tags(aligned: Alignment, mask: np.ndarray, judged: Judged, gender: str) -> list[Tag]:
+    """Of one photo."""
+    numbers = judged.verdict.numbers
+    return tags_of(aligned, mask, Openness(numbers.mouth, numbers.eyes), gender) if numbers else []
 
 
 def _person(

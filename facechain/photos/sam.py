@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,11 @@ class SamRefiner:
         return combined(aligned, ours, 1 / (1 + np.exp(-np.clip(logits[0], -30, 30))))
 
 
-def load_sam(path: Path, device: torch.device | str = "cpu") -> SamRefiner:
-    """The network whose weights lie at path. Raises ModelFileError, naming the file and the cure."""
+def load_sam(path: Path, device: torch.device | str = "cpu", check: Callable[[], None] = lambda: None) -> SamRefiner:
+    """The network whose weights lie at path. Raises ModelFileError, naming the file and the cure.
+
+    check: called before each block of its image encoder, which takes seconds for a picture on a CPU; may raise to cancel.
+    """
     if path.suffix.lower() in _PICKLES:
         raise ModelFileError(
             f"{path} is a pickle, which can run any program when it is opened",
@@ -80,6 +83,8 @@ def load_sam(path: Path, device: torch.device | str = "cpu") -> SamRefiner:
     except RuntimeError as error:
         pass_on(error)
         raise _wrong(path, f"its weights do not fit {name}") from error
+    for block in model.image_encoder.blocks:
+        block.register_forward_pre_hook(lambda *_: check())
     return SamRefiner(model.to(device).eval(), f"{path.name} ({name})")
 
 

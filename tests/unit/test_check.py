@@ -57,6 +57,21 @@ def test_any_checkpoint_and_any_controlnet_do(tmp_path: Path) -> None:
     assert check.as_text(report).endswith("Nothing to do.")
 
 
+def test_reading_large_files_can_be_cancelled(tmp_path: Path) -> None:
+    put(tmp_path, "controlnet/control_v11p_sd15_inpaint_fp16.safetensors", 9_000_000)
+    read: list[int] = []
+
+    def cancel_in_the_midst(count: int) -> None:
+        read.append(count)
+        if len(read) == 2:
+            raise KeyError("cancelled")
+
+    with pytest.raises(KeyError, match="cancelled"):
+        report_of(tmp_path, read_files=True, tell=cancel_in_the_midst)
+    assert sum(read) < 9_000_000
+    report_of(tmp_path, tell=lambda _: pytest.fail("nothing is read unless asked for"))
+
+
 def test_a_file_that_differs_from_the_published_one_is_told(tmp_path: Path) -> None:
     put(tmp_path, "checkpoints/v1-5-pruned-emaonly-fp16.safetensors")
     put(tmp_path, "controlnet/control_v11p_sd15_inpaint_fp16.safetensors")  # its length is not published, its hash is

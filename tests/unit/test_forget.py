@@ -120,6 +120,23 @@ def test_everything_of_the_person_goes_and_nothing_else(
         find_traces("anna", places)
 
 
+def test_looking_for_files_can_be_cancelled(places: Places, write: Callable[..., Path]) -> None:
+    """A folder of thousands of LoRAs takes a while."""
+    save(make_person("anna"), places)
+    many = [write(f"loras/{number}.safetensors", **lora_of("anna")) for number in range(5)]
+    asked = []
+
+    def cancel_at_the_third() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyError("cancelled")
+
+    with pytest.raises(KeyError, match="cancelled"):
+        find_traces("anna", places, cancel_at_the_third)
+    assert all(path.is_file() for path in many)
+    assert len(find_traces("anna", places).files["LoRAs"]) == 5
+
+
 def test_the_name_must_be_repeated_exactly() -> None:
     confirm("小明", "小明")
     for wrong in ("anna", "Anna ", "ANNA"):

@@ -146,6 +146,15 @@ def test_a_local_depth_model_is_used_and_gives_the_pictures_size(woman: np.ndarr
     assert found.shape == woman.shape[:2] and found.dtype == np.float32
     assert (found.min(), found.max()) == (0.0, 1.0)
     assert np.array_equal(found, depth.estimate(woman, folder, torch.device("cpu")))
+    asked = []
+
+    def cancel_in_the_midst() -> None:
+        asked.append(1)
+        if len(asked) == 5:
+            raise KeyError("cancelled")
+
+    with pytest.raises(KeyError, match="cancelled"):
+        depth.estimate(woman, folder, torch.device("cpu"), cancel_in_the_midst)
     mirrored = depth.estimate(np.ascontiguousarray(woman[:, ::-1]), folder, torch.device("cpu"))
     assert np.abs(mirrored - found).mean() > 0.01, "it looks at the picture"
     depth.forget_models()

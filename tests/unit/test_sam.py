@@ -164,6 +164,27 @@ def test_a_converted_checkpoint_loads_and_answers(
     assert np.array_equal(refiner.refine(aligned, mask).mask, refined.mask)
 
 
+def test_a_cancel_reaches_the_midst_of_a_picture(
+    checkpoint: Path, head: tuple[Alignment, np.ndarray], small_is_known: None
+) -> None:
+    """The largest encoder takes many seconds for one picture."""
+    from convert_sam import convert
+
+    asked = []
+
+    def cancel_at_the_second_block() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyError("cancelled")
+
+    copy = checkpoint.with_name("sam_cancelled.pth")
+    copy.write_bytes(checkpoint.read_bytes())
+    refiner = load_sam(convert(copy), check=cancel_at_the_second_block)
+    with pytest.raises(KeyError, match="cancelled"):
+        refiner.refine(*head)
+    assert refiner.refine(*head).mask.shape == head[1].shape, "and it works again afterwards"
+
+
 def test_convert_refuses_what_is_no_sam(tmp_path: Path) -> None:
     from convert_sam import convert
 
