@@ -10,8 +10,10 @@ Inputs are hypothesis' own, made from libFuzzer's bytes, so that both drivers tr
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "scripts"), str(ROOT / "tests" / "unit")]
@@ -27,7 +29,7 @@ def main() -> None:
         raise SystemExit(__doc__)
     comfy_host.reenter(comfy_host.prepare())
     try:
-        import atheris  # pyright: ignore[reportMissingImports] - optional
+        atheris: Any = importlib.import_module("atheris")  # optional
     except ImportError:
         raise SystemExit("atheris is not installed: .host/venv/bin/python -m pip install atheris") from None
     with atheris.instrument_imports(include=["facechain"]):

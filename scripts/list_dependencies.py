@@ -14,6 +14,7 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import comfy_host
 
@@ -53,7 +54,7 @@ def needs(name: str) -> set[str]:
 
 def licence(package: str) -> str:
     """In SPDX's words where it is one of the usual ones; "not told" where the package says nothing."""
-    about = metadata.metadata(package)
+    about: Any = metadata.metadata(package)  # a Message; its type says less
     said = [about.get("License-Expression") or "", about.get("License") or ""]
     said += [each for each in about.get_all("Classifier") or [] if each.startswith("License")]
     for text in said:
