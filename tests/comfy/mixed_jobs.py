@@ -64,7 +64,7 @@ class MixedJobs:
         Raises JobError where it fails, and AssertionError where a job that must fail does not.
         """
         if kind == "refused":
-            self._fails(self._preprocess(self._nobody, number), "can be used|shows no face|no face")
+            self._fails(self._preprocess(self._nobody, number), "No face found")
         elif kind == "cancelled":
             self._cancelled(number)
         else:
