@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -190,6 +191,9 @@ def join(address: str) -> str:
     """
     import ray
 
+    if address == "local":  # Ray would write a token into the user's home
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
     context = ray.init(
         address=None if address == "local" else address,
         log_to_driver=False,
