@@ -116,6 +116,17 @@ def test_links_agree_with_their_ends(graph: Graph) -> None:
     assert {slot["link"] for node in graph["nodes"] for slot in node.get("inputs", [])} - {None} == known
 
 
+def test_the_first_view_is_saved_and_readable(graph: Graph) -> None:
+    """Without a saved view the front end fits the whole graph into the window: notes are too small to be read, and its
+    "Nodes 2.0" then measures nodes before the view has changed, and tears the groups apart (1.32)."""
+    view = graph["extra"]["ds"]
+    assert view["scale"] >= 0.6
+    left, top = (
+        view["scale"] * (view["offset"][axis] + min(n["pos"][axis] for n in graph["nodes"])) for axis in (0, 1)
+    )
+    assert 60 < left < 200 and 100 < top < 250  # clear of the front end's bars
+
+
 def test_required_sockets_are_connected(graph: Graph, declared: dict[str, Any], widgets: dict[str, list[str]]) -> None:
     for node in graph["nodes"]:
         required = [
