@@ -173,7 +173,7 @@ class Bench:
         from facechain.images import from_pixels
         from facechain.photos.intake import IntakeOptions, take_in
         from facechain.photos.look import Photos
-        from facechain.rank import rank, report_of, sheet_of
+        from facechain.rank import rank, report_of, sheet_of, small_pictures
 
         photos = [from_pixels(photo) for photo in self.photos["man"]]
         person = take_in(Photos(photos), PEOPLE["man"], engine(), IntakeOptions(name="man", retouch=0.0)).person
@@ -192,7 +192,7 @@ class Bench:
         started = time.process_time()
         ranking = rank(pictures, person, engine(), progress=progress)
         spent = time.process_time() - started
-        sheet = sheet_of(ranking, pictures, person, 4)
+        sheet = sheet_of(ranking, small_pictures(ranking, pictures), person, 4)
         report_of(ranking, person, engine())
         told = ", ".join(f"{now:.0f} (peak {peak:.0f}) MB after {done}" for done, (now, peak) in resident.items())
         print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,14 @@ from .errors import FaceError
 from .faces.base import Face, FaceEngine
 from .images import to_pixels
 from .likeness import Reference, reference
+from .messages import say
 from .person import Person
 from .threads import side_by_side
 
 # A second face of at least this part of the largest one's area makes it unclear whose portrait it is; smaller
 # ones are passers-by.
 _SEVERAL = 0.25
-_ON_SHEET = 200
+MOST_SHOWN = 200  # pictures on the sheet and on the node
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Ranking:
     rejected: list[Verdict]
     baseline: float
     note: str = ""
+
+    @property
+    def in_order(self) -> list[Verdict]:
+        return [*self.judged, *self.rejected]
 
     def kept(self, keep: int) -> list[Verdict]:
         """The best `keep` pictures; where none could be judged, all of them, unranked."""
@@ -98,17 +103,17 @@ def _judge(
 ) -> Verdict:
     faces = engine.analyze([pixels])[0]
     if not faces:
-        return Verdict(number, 0, reason="no face")
+        return Verdict(number, 0, reason=say("portrait_no_face"))
     largest = faces[0]
     part = max(largest.width, largest.height) / min(pixels.shape[:2])
     several = sum(face.area >= _SEVERAL * largest.area for face in faces)
     reason = ""
     if several > 1:
-        reason = f"{several} faces"
+        reason = say("portrait_faces", count=several)
     elif part < limits[0]:
-        reason = f"face too small ({part:.2f} of the shorter side, limit {limits[0]:.2f})"
+        reason = say("portrait_face_small", part=f"{part:.2f}", limit=f"{limits[0]:.2f}")
     elif part > limits[1]:
-        reason = f"face too large ({part:.2f} of the shorter side, limit {limits[1]:.2f})"
+        reason = say("portrait_face_large", part=f"{part:.2f}", limit=f"{limits[1]:.2f}")
     if reason:
         return Verdict(number, len(faces), part, reason=reason)
     embedding = _embedding(largest)
@@ -156,13 +161,13 @@ def report_of(ranking: Ranking, person: Person, engine: FaceEngine) -> dict[str,
     }
 
 
-def sheet_of(ranking: Ranking, images: Sequence[torch.Tensor], person: Person, keep: int) -> np.ndarray:
-    """Contact sheet, uint8 RGB [H, W, 3]: ranked pictures first, then the rejected ones with their reasons."""
-    order = [*ranking.judged, *ranking.rejected]
-    shown = {v.picture for v in order[:_ON_SHEET]}
-    small = {n: to_pixels(p)[0] for n, p in thumbnails(images, shown)}
+def sheet_of(ranking: Ranking, small: Mapping[int, np.ndarray], person: Person, keep: int) -> np.ndarray:
+    """Contact sheet, uint8 RGB [H, W, 3]: ranked pictures first, then the rejected ones with their reasons.
+
+    small: the pictures of small_pictures.
+    """
     tiles = []
-    for place, verdict in enumerate(order[:_ON_SHEET]):
+    for place, verdict in enumerate(ranking.in_order[:MOST_SHOWN]):
         if verdict.percent is None:
             lines, colour = (f"picture {verdict.picture + 1}", verdict.reason), sheets.NEUTRAL
         else:
@@ -171,15 +176,21 @@ def sheet_of(ranking: Ranking, images: Sequence[torch.Tensor], person: Person, k
             colour = sheets.likeness_colour(verdict.percent)
         tiles.append(sheets.tile(small[verdict.picture], lines, colour))
     title = f"Likeness to {person.name}: 100 % = as like as the person's photos are to each other"
-    return sheets.contact_sheet(tiles, title=title, left_out=len(order) - len(tiles))
+    return sheets.contact_sheet(tiles, title=title, left_out=len(ranking.in_order) - len(tiles))
 
 
-def thumbnails(images: Sequence[torch.Tensor], wanted: set[int]) -> Iterator[tuple[int, torch.Tensor]]:
-    """(number, picture [1, h, w, C]) of the wanted pictures, the longer side at most 192 pixels."""
+def small_pictures(ranking: Ranking, images: Sequence[torch.Tensor]) -> dict[int, np.ndarray]:
+    """By number the first MOST_SHOWN pictures in their order, uint8 RGB, the longer side at most 192 pixels.
+
+    images: IMAGE batches, as they were ranked.
+    """
+    shown = {verdict.picture for verdict in ranking.in_order[:MOST_SHOWN]}
+    small = {}
     for number, picture in enumerate(pictures_in(images)):
-        if number in wanted:
+        if number in shown:
             height, width = picture.shape[1:3]
             scale = min(1.0, 192 / max(height, width))
             size = max(1, round(height * scale)), max(1, round(width * scale))
             planes = picture.float().movedim(-1, 1)
-            yield number, torch.nn.functional.interpolate(planes, size, mode="area").movedim(1, -1)
+            small[number] = to_pixels(torch.nn.functional.interpolate(planes, size, mode="area").movedim(1, -1))[0]
+    return small

@@ -245,7 +245,7 @@ class Preprocess(io.ComfyNode):
         from ..facechain.images import from_pixels
         from ..facechain.photos.intake import options_of, save_new, take_in
         from ..facechain.photos.look import Photos
-        from ..facechain.photos.sheet import report_sheet
+        from ..facechain.photos.sheet import pictures_of, report_sheet
 
         target = _host.person_file(name[0])
         words = (tags or [""])[0]
@@ -256,8 +256,10 @@ class Preprocess(io.ComfyNode):
         looker = _host.face_engine(engine[0])
         intake = take_in(Photos(photos), names or [], looker, options, guide, progress, refiner)
         person = save_new(intake.person, target) if save[0] else intake.person
-        report, verdicts = from_pixels(report_sheet(intake)), intake.as_json()
-        shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,), **verdict_cards(intake, cls)}
+        pictures = pictures_of(intake)
+        report, verdicts = from_pixels(report_sheet(intake, pictures)), intake.as_json()
+        cards = verdict_cards(intake, pictures, cls)
+        shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,), **cards}
         return io.NodeOutput(person, person.images, person.masks, person.caption, report, verdicts, ui=shown)
 
 

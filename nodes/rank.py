@@ -93,7 +93,7 @@ class SimilarityRank(io.ComfyNode):
         engine: list[str],
     ) -> io.NodeOutput:
         from ..facechain.images import from_pixels
-        from ..facechain.rank import pictures_in, rank, report_of, sheet_of
+        from ..facechain.rank import pictures_in, rank, report_of, sheet_of, small_pictures
 
         who, networks = person[0], _host.face_engine(engine[0])
         limits = {"min_face": min_face[0], "max_face": max_face[0], "must_judge": when_none[0] == "error"}
@@ -103,9 +103,10 @@ class SimilarityRank(io.ComfyNode):
         kept = ranking.kept(keep[0])
         ranked = [pictures[verdict.picture] for verdict in kept]
         scores = [math.nan if verdict.percent is None else verdict.percent for verdict in kept]
-        sheet = from_pixels(sheet_of(ranking, images, who, keep[0]))
+        small = small_pictures(ranking, images)
+        sheet = from_pixels(sheet_of(ranking, small, who, keep[0]))
         rejected = [pictures[verdict.picture] for verdict in ranking.rejected] or _host.nothing()
         report = json.dumps(report_of(ranking, who, networks), ensure_ascii=False, indent=1)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (report,)}
-        shown |= rank_cards(ranking, images, keep[0], cls)
+        shown |= rank_cards(ranking, small, keep[0], cls)
         return io.NodeOutput(ranked, ranked[0], scores, sheet, rejected, report, ui=shown)

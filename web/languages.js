@@ -5,8 +5,7 @@
 // back by the documented hooks; where it is not, the same texts are set once more. Without this file
 // everything works, in English.
 import { app } from "../../scripts/app.js";
-import { api } from "../../scripts/api.js";
-import { language } from "./page.js";
+import { translated } from "./page.js";
 
 const OURS = "FaceChain_";
 let texts = {}; // by node id, as in locales/<language>/nodeDefs.json
@@ -21,9 +20,7 @@ app.registerExtension({
   name: "FaceChain.Languages",
 
   async init() {
-    if (language() === "en") return;
-    const reply = await api.fetchApi("/i18n");
-    if (reply.ok) texts = (await reply.json())[language()]?.nodeDefs ?? {};
+    texts = (await translated()).nodeDefs ?? {};
   },
 
   addCustomNodeDefs(defs) {

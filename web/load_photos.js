@@ -1,18 +1,19 @@
 // Load Photos takes pictures from the user's computer: a button that uploads several at once, dropping
-// them onto the node, and thumbnails of what is chosen.
+// them onto the node, and thumbnails of what is chosen; after a run with the verdicts of FaceChain Preprocess.
 //
 // Pictures go into ComfyUI's input folder by its own upload, each node's into a folder of their own
 // (facechain/<date and time>), under their own names; the widget `files` then names them. Without this
 // file the node works as well, with what is in the input folder already.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { addStyle, inLanguage } from "./page.js";
+import { addressOf, addStyle, inLanguage } from "./page.js";
+import { BADGE_STYLE, badges, verdictOf } from "./verdicts.js";
 
 const NODE = "FaceChain_LoadPhotos";
 const MOST = 200;
 const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?|hei[cf]|avif|gif)$/i; // as nodes/_host.py has it
 const SIDE = 64; // of a thumbnail, in pixels
-const ROWS = 3; // of thumbnails, then they scroll
+const ROWS = 2; // of thumbnails, then they scroll
 const MARGIN = 8;
 
 const WORDS = {
@@ -42,18 +43,21 @@ const WORDS = {
   },
 };
 const STYLE = `
-  .facechain-photos { display: grid; grid-template-columns: repeat(auto-fill, ${SIDE}px); gap: 4px; overflow-y: auto; }
+  .facechain-photos { display: grid; grid-template-columns: repeat(auto-fill, ${SIDE}px); gap: 4px;
+    align-content: start; max-height: ${ROWS * (SIDE + 4)}px; overflow-y: auto; }
+  .facechain-photos[hidden] { display: none; }
   .facechain-photos figure { position: relative; width: ${SIDE}px; height: ${SIDE}px; margin: 0; overflow: hidden;
     border-radius: 4px; background: rgba(128, 128, 128, 0.25); }
   .facechain-photos img { width: 100%; height: 100%; object-fit: cover; }
   .facechain-photos figcaption { position: absolute; inset: 0; padding: 4px; overflow: hidden; overflow-wrap: anywhere;
     font-size: 10px; color: var(--input-text, #ddd); }
-  .facechain-photos button { position: absolute; top: 2px; right: 2px; width: 18px; height: 18px; padding: 0; border: 0;
+  .facechain-photos button { position: absolute; bottom: 2px; right: 2px; width: 18px; height: 18px; padding: 0; border: 0;
     border-radius: 9px; font-size: 12px; line-height: 18px; background: rgba(0, 0, 0, 0.65); color: #fff;
     cursor: pointer; opacity: 0; }
-  .facechain-photos figure:hover button, .facechain-photos button:focus-visible { opacity: 1; }`;
+  .facechain-photos figure:hover button, .facechain-photos button:focus-visible { opacity: 1; }${BADGE_STYLE}`;
 
 let words = WORDS.en;
+const markers = new WeakMap(); // Load Photos node -> what shows verdicts on it
 const fresh = new Map(); // name in the input folder -> address of the picture on the user's side: shown without a download
 
 app.registerExtension({
@@ -70,9 +74,14 @@ app.registerExtension({
   },
 });
 
+// Shows verdicts of the photos that a node has loaded. cards: as in the output of FaceChain Preprocess.
+export function markPhotos(node, cards) {
+  markers.get(node)?.(cards);
+}
+
 function equip(node, files) {
-  const button = node.addWidget("button", "upload_photos", null, () => choose(take), { serialize: false });
-  button.label = words.upload;
+  // "Nodes 2.0" shows a button's name, not its label
+  const button = node.addWidget("button", words.upload, null, () => choose(take), { serialize: false });
   button.serialize = false; // saved graphs hold the schema's widgets alone
   const strip = document.createElement("div");
   const show = addThumbnails(node, files, strip);
@@ -195,15 +204,18 @@ function addThumbnails(node, files, element) {
     margin: MARGIN,
   });
   strip.serialize = false;
-  strip.hidden = true;
+  element.hidden = strip.hidden = true;
 
-  const show = () => {
-    const names = linesOf(files);
-    element.replaceChildren(...names.map((name) => thumbnail(name, () => leaveOut(name))));
-    strip.hidden = !names.length;
+  const draw = (figures) => {
+    element.replaceChildren(...figures);
+    element.hidden = strip.hidden = !figures.length;
     const [width, needed] = [node.size[0], node.computeSize()[1]];
     if (node.size[1] < needed) node.setSize([width, needed]);
     node.setDirtyCanvas(true, true);
+  };
+  const show = () => {
+    const names = linesOf(files);
+    draw(names.map((name) => thumbnail(name, () => leaveOut(name))));
   };
   const leaveOut = (name) => {
     setLines(files, linesOf(files).filter((line) => line !== name));
@@ -222,11 +234,27 @@ function addThumbnails(node, files, element) {
   const executed = node.onExecuted;
   node.onExecuted = function (...values) {
     executed?.apply(this, values);
-    strip.hidden = true; // ComfyUI shows what was loaded, those of the folder too
+    draw([]); // ComfyUI shows what was loaded, those of the folder too; FaceChain Preprocess may tell more
   };
+  markers.set(node, (cards) => {
+    const named = linesOf(files), folder = node.widgets.find((widget) => widget.name === "folder")?.value;
+    draw(cards.map((card) => {
+      if (named.includes(card.name)) return judged(thumbnail(card.name, () => leaveOut(card.name)), card);
+      return judged(thumbnail(`${folder}/${card.name}`), card); // a photo of the folder cannot be left out
+    }));
+  });
   return show;
 }
 
+// A thumbnail with its verdict; the reason on hover.
+function judged(figure, card) {
+  const verdict = verdictOf(card);
+  figure.title = verdict.title;
+  figure.append(...badges({ ...verdict, star: card.best }));
+  return figure;
+}
+
+// leaveOut: what its × does; without it there is none.
 function thumbnail(name, leaveOut) {
   const figure = document.createElement("figure");
   figure.title = name;
@@ -236,16 +264,17 @@ function thumbnail(name, leaveOut) {
     image.replaceWith(Object.assign(document.createElement("figcaption"), { textContent: name.split("/").pop() }));
   });
   image.src = fresh.get(name) ?? address(name);
+  figure.append(image);
+  if (!leaveOut) return figure;
   const button = Object.assign(document.createElement("button"), { textContent: "×", title: words.remove });
   button.addEventListener("click", leaveOut);
-  figure.append(image, button);
+  figure.append(button);
   return figure;
 }
 
 function address(name) {
   const parts = name.split("/");
-  const query = new URLSearchParams({ filename: parts.pop(), subfolder: parts.join("/"), type: "input" });
-  return api.apiURL(`/view?${query}`);
+  return addressOf({ filename: parts.pop(), subfolder: parts.join("/"), type: "input" });
 }
 
 // --- the widget `files` ---

@@ -5,8 +5,9 @@
 // node works as well: the list then shows the styles' ids, and the prompts stand in its outputs after a run.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { inLanguage } from "./page.js";
+import { addStyle, inLanguage } from "./page.js";
 import { addGalleryButton } from "./style_gallery.js";
+import { namesOf, notesOf } from "./style_names.js";
 
 const NODES = ["FaceChain_LoadStyle", "FaceChain_GroupPortrait"]; // those with a list of styles
 const PREVIEWED = NODES[0];
@@ -16,8 +17,8 @@ const PAUSE = 400; // ms without a change before the prompts are asked for
 const HEIGHT = 150; // of the preview, in pixels, at least
 const ARROWS = 40; // pixels at both ends of a list widget that step through it
 const WORDS = {
-  en: { positive: "Prompt", negative: "Negative prompt", absent: "prompt only" },
-  zh: { positive: "正面提示词", negative: "负面提示词", absent: "仅提示词" },
+  en: { positive: "Prompt", negative: "Negative prompt" },
+  zh: { positive: "正面提示词", negative: "负面提示词" },
 };
 
 let words = WORDS.en;
@@ -31,9 +32,7 @@ async function fetchStyles() {
 function labelOf(id) {
   const style = styles.get(id);
   if (!style?.family) return String(id ?? "");
-  const missing = style.lora && !style.lora_found ? words.absent : "";
-  const names = words === WORDS.zh ? [style.name_zh, style.name] : [style.name, style.name_zh];
-  return [...names, id === style.name ? "" : id, style.family, missing].filter(Boolean).join(" · ");
+  return [...namesOf(style), ...(id === style.name ? [] : [id]), ...notesOf(style)].join(" · ");
 }
 
 app.registerExtension({
@@ -41,6 +40,7 @@ app.registerExtension({
 
   async init() {
     words = inLanguage(WORDS);
+    addStyle(`.lg-node [data-facechain="prompts"] { width: 100%; height: ${HEIGHT}px; }`); // "Nodes 2.0" gives no size
     await fetchStyles().catch(() => {}); // the ids do
   },
 

@@ -1,5 +1,6 @@
-// What several scripts of the page need: the user's language, and a place for their styles.
+// What several scripts of the page need: the user's language, our texts in it, a place for their styles, elements.
 import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
 
 export function language() {
   return app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
@@ -10,6 +11,29 @@ export function inLanguage(texts) {
   return language().startsWith("zh") ? texts.zh : texts.en;
 }
 
+let translations;
+
+/** What locales/<language>/ holds of all packs: {nodeDefs, facechain, ...}; {} for English, and where there is none. */
+export function translated() {
+  translations ??= language() === "en" ? Promise.resolve({}) : fetchTranslations();
+  return translations;
+}
+
+async function fetchTranslations() {
+  const reply = await api.fetchApi("/i18n");
+  return (reply.ok && (await reply.json())[language()]) || {};
+}
+
 export function addStyle(css) {
   document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+}
+
+/** A new element. */
+export function block(className, textContent = "", tag = "div") {
+  return Object.assign(document.createElement(tag), { className, textContent });
+}
+
+/** Where a picture can be had. picture: {filename, subfolder, type} as in a node's output, and further parameters of /view. */
+export function addressOf(picture) {
+  return api.apiURL(`/view?${new URLSearchParams(picture)}`);
 }

@@ -5,8 +5,9 @@
 // list.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { addStyle, inLanguage } from "./page.js";
+import { addressOf, addStyle, block, inLanguage } from "./page.js";
 import { styleCard } from "./style_card.js";
+import { namesOf, notesOf } from "./style_names.js";
 
 const SIDE = 128; // pixels of a picture
 const KEPT = "FaceChain.StylePictures"; // in the browser's storage: {style: {filename, subfolder, type}}
@@ -18,7 +19,6 @@ const WORDS = {
     title: "Styles",
     search: "search by name",
     close: "close",
-    absent: "prompt only",
     about: "A drawing shows the colours and things that a style's words name, no more. Save a portrait in a style, and it stands here instead, with a star.",
     none: "no style of that name",
     own: "your portrait",
@@ -28,7 +28,6 @@ const WORDS = {
     title: "风格",
     search: "按名称搜索",
     close: "关闭",
-    absent: "仅提示词",
     about: "示意图只表示该风格的词里提到的颜色和物品。用某个风格保存过写真后，这里就显示你的写真，并带星标。",
     none: "没有这个名称的风格",
     own: "你的写真",
@@ -84,21 +83,21 @@ app.registerExtension({
 
 // Puts the button onto a node. list: its widget with the styles; about(id): {name, name_zh, family, lora, lora_found}.
 export function addGalleryButton(node, list, about) {
-  const button = node.addWidget("button", "choose_style", null, () => open(list, about), { serialize: false });
-  button.label = words.open;
+  // "Nodes 2.0" shows a button's name, not its label
+  const button = node.addWidget("button", words.open, null, () => open(list, about), { serialize: false });
   button.serialize = false; // saved graphs hold the schema's widgets alone
 }
 
 // --- the dialog ---
 
 function open(list, about) {
-  const dialog = element("dialog", "facechain-gallery");
-  const search = Object.assign(element("input"), { type: "search", placeholder: words.search });
-  const close = Object.assign(element("button", "", words.close), { type: "button" });
-  const cards = element("main");
-  const header = element("header");
-  header.append(element("h2", "", words.title), search, close);
-  dialog.append(header, element("p", "", words.about), cards);
+  const dialog = block("facechain-gallery", "", "dialog");
+  const search = Object.assign(block("", "", "input"), { type: "search", placeholder: words.search });
+  const close = Object.assign(block("", words.close, "button"), { type: "button" });
+  const cards = block("", "", "main");
+  const header = block("", "", "header");
+  header.append(block("", words.title, "h2"), search, close);
+  dialog.append(header, block("", words.about, "p"), cards);
   const own = kept();
   const choose = (id) => {
     list.value = id;
@@ -110,7 +109,7 @@ function open(list, about) {
   const show = () => {
     const wanted = search.value.trim().toLowerCase();
     const found = all.filter((one) => one.dataset.words.includes(wanted));
-    cards.replaceChildren(...(found.length ? found : [element("p", "", words.none)]));
+    cards.replaceChildren(...(found.length ? found : [block("", words.none, "p")]));
   };
   search.addEventListener("input", show);
   close.addEventListener("click", () => dialog.close());
@@ -125,33 +124,28 @@ function open(list, about) {
 }
 
 function card(id, about, own, chosen, choose) {
-  const names = [...new Set(words === WORDS.zh ? [about.name_zh, about.name] : [about.name, about.name_zh])].filter(Boolean);
-  const [name = id, other = ""] = names;
-  const missing = about.lora && !about.lora_found ? words.absent : "";
-  const one = Object.assign(element("button", chosen ? "chosen" : ""), { type: "button", title: id });
+  const names = namesOf(about);
+  const [name = id, ...others] = names;
+  const one = Object.assign(block(chosen ? "chosen" : "", "", "button"), { type: "button", title: id });
   one.dataset.style = id;
   one.dataset.words = [id, ...names].join(" ").toLowerCase();
-  const label = element("small", "", name);
-  label.append(element("br"), element("i", "", [other, about.family, missing].filter(Boolean).join(" · ")));
+  const label = block("", name, "small");
+  label.append(block("", "", "br"), block("", [...others, ...notesOf(about)].join(" · "), "i"));
   one.append(pictureOf(about, own), label);
   one.addEventListener("click", () => choose(id));
   return one;
 }
 
 function pictureOf(about, own) {
-  const box = element("div", "picture");
+  const box = block("picture");
   box.append(styleCard(about));
   if (!own) return box;
-  const image = Object.assign(element("img"), { alt: words.own, title: words.own, loading: "lazy" });
+  const image = Object.assign(block("", "", "img"), { alt: words.own, title: words.own, loading: "lazy" });
   image.addEventListener("load", () => box.classList.add("own"));
   image.addEventListener("error", () => image.remove()); // the picture was deleted or moved: as before
-  image.src = api.apiURL(`/view?${new URLSearchParams({ ...own, preview: "webp;80" })}`);
+  image.src = addressOf({ ...own, preview: "webp;80" });
   box.append(image);
   return box;
-}
-
-function element(tag, className = "", textContent = "") {
-  return Object.assign(document.createElement(tag), { className, textContent });
 }
 
 // --- the user's own pictures ---

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..faces.base import Face, distance
+from ..messages import say
 from .verdict import Rejection
 
 DOMINANT = 4.0  # FaceChain: the largest face counts as the only one from this many times the second's area
@@ -37,7 +38,7 @@ def choose_faces(
     seen: the faces of each photo, largest first, with embeddings.
     """
     if reference is not None:
-        return [_nearest(faces, [reference], embedder, "the reference") for faces in seen]
+        return [_nearest(faces, [reference], embedder, "reference") for faces in seen]
     clear = [_obvious(faces) for faces in seen]
     anchors = [faces[i] for faces, i in zip(seen, clear, strict=True) if i is not None]
     if not anchors and len([faces for faces in seen if faces]) > 1:
@@ -45,9 +46,9 @@ def choose_faces(
     chosen: list[tuple[int, str] | Rejection] = []
     for faces, index in zip(seen, clear, strict=True):
         if index is not None:
-            chosen.append((index, "" if len(faces) == 1 else "others in the picture are much smaller"))
+            chosen.append((index, "" if len(faces) == 1 else say("others_smaller")))
         else:
-            chosen.append(_nearest(faces, anchors, embedder, "the other photos"))
+            chosen.append(_nearest(faces, anchors, embedder, "others"))
     return chosen
 
 
@@ -58,22 +59,22 @@ def _obvious(faces: Sequence[Face]) -> int | None:
 
 
 def _nearest(faces: Sequence[Face], anchors: Sequence[Face], embedder: str, what: str) -> tuple[int, str] | Rejection:
+    """what: what the anchors are from, "reference" or "others" (the other photos), for the words."""
     if not faces:
-        return Rejection("no face found", "Use a sharp photo that shows the whole face, best from the front")
-    count = "two people" if len(faces) == 2 else f"{len(faces)} people"
+        return Rejection(say("no_face"), say("no_face_cure"))
+    count = len(faces)
     if not anchors:
-        remedy = "Crop the photo to one person, add photos of the person alone, or connect 'reference'"
-        return Rejection(f"{count} of similar size, and nothing says which one is meant", remedy)
+        return Rejection(say("several", count=count), say("several_cure"))
     away = [float(np.median([distance(_vector(f), _vector(a)) for a in anchors])) for f in faces]
     order = np.argsort(away)
     same, different = scale_of(embedder)
     best = away[order[0]]
     if best > limit_of(embedder):
-        who = "the face is not" if len(faces) == 1 else f"none of the {len(faces)} faces is"
-        return Rejection(f"{who} the person of {what} (distance {best:.2f})", "Use photos of one person only")
+        key = f"not_the_{what}" if count == 1 else f"none_is_the_{what}"
+        return Rejection(say(key, count=count, distance=f"{best:.2f}"), say("not_one_person_cure"))
     if len(faces) > 1 and away[order[1]] - best < _MARGIN * (different - same):
-        return Rejection(f"{count} are equally like {what}", "Crop the photo to the person")
-    return int(order[0]), "" if len(faces) == 1 else f"{count}; the one most like {what} was taken"
+        return Rejection(say(f"equally_{what}", count=count), say("equally_cure"))
+    return int(order[0]), "" if count == 1 else say(f"most_like_{what}", count=count)
 
 
 def _recurring(seen: Sequence[Sequence[Face]], embedder: str) -> list[Face]:

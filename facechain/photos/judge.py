@@ -9,6 +9,7 @@ import numpy as np
 
 from ..faces.base import Face, distance
 from ..faces.boxes import BOX_RATIO
+from ..messages import say
 from .align import FACE_SHARE
 from .choose import choose_faces, limit_of
 from .consistency import consistency_of, duplicates, outliers, typical_distance
@@ -68,10 +69,8 @@ def numbers_of(face: Face, exposure: float, openness: Openness, size: int) -> Nu
 def _one(index: int, name: str, photo: Seen, pick: tuple[int, str] | Rejection, size: int) -> Judged:
     shared = {"index": index + 1, "name": name, "faces": len(photo.faces), "turned": photo.turns * 90}
     if min(photo.shape) < SMALLEST_SIDE:
-        reason = f"the picture has only {photo.shape[1]} x {photo.shape[0]} pixels"
-        return Judged(
-            Verdict(status="rejected", reason=reason, remedy="Use the photo itself, not its icon", **shared), None
-        )
+        reason = say("picture_small", width=photo.shape[1], height=photo.shape[0])
+        return Judged(Verdict(status="rejected", reason=reason, remedy=say("picture_small_cure"), **shared), None)
     if isinstance(pick, Rejection):
         return Judged(Verdict(status="rejected", reason=pick.reason, remedy=pick.remedy, **shared), None)
     place, how = pick
@@ -85,44 +84,44 @@ def _one(index: int, name: str, photo: Seen, pick: tuple[int, str] | Rejection, 
     if how:
         notes.insert(0, how)
     if photo.turns:
-        notes.append("it was turned upright")
-    return Judged(Verdict(status="accepted", reason="accepted", notes=tuple(notes), numbers=numbers, **shared), face)
+        notes.append(say("turned_upright"))
+    return Judged(
+        Verdict(status="accepted", reason=say("accepted"), notes=tuple(notes), numbers=numbers, **shared), face
+    )
 
 
 def _unusable(n: Numbers) -> Rejection | None:
     if n.face_px < FACE_PX[0]:
-        return Rejection(f"the face is only {n.face_px} pixels large", f"It needs {FACE_PX[0]} at least: come closer")
+        return Rejection(say("face_small", pixels=n.face_px), say("face_small_cure", least=FACE_PX[0]))
     if n.confidence < CONFIDENCE[0]:
-        return Rejection("the face is hidden or hard to make out", "Nothing should cover eyes, nose and mouth")
+        return Rejection(say("hidden"), say("hidden_cure"))
     if n.mouth < MOUTH[0]:
-        return Rejection(
-            "the lower face is covered (a mask, a scarf, a hand)", "Use photos that show the mouth and chin"
-        )
+        return Rejection(say("covered"), say("covered_cure"))
     if n.sharpness < SHARPNESS[0]:
-        return Rejection(f"the face is blurred (sharpness {n.sharpness:.2f})", "Use a photo in focus, held still")
+        return Rejection(say("blurred", sharpness=f"{n.sharpness:.2f}"), say("blurred_cure"))
     if n.exposure < EXPOSURE[0]:
-        return Rejection("the face is burnt out, black or without contrast", "Use even daylight from the front")
+        return Rejection(say("light"), say("light_cure"))
     if n.frontal < FRONTAL[0]:
-        return Rejection("the face is turned too far away", "Use photos that show both eyes")
+        return Rejection(say("turned_away"), say("turned_away_cure"))
     return None
 
 
 def _remarks(n: Numbers) -> list[str]:
-    found = []
+    found: list[str] = []
     if n.size < 0.67:
-        found.append(f"the face is small ({n.face_px} pixels) and had to be enlarged {1 / n.size:.1f} times")
+        found.append(say("enlarged", pixels=n.face_px, times=f"{1 / n.size:.1f}"))
     if n.sharpness < SHARPNESS[1]:
-        found.append("a little soft")
+        found.append(say("soft"))
     if n.exposure < EXPOSURE[1]:
-        found.append("harsh or poor light on the face")
+        found.append(say("poor_light"))
     if n.frontal < FRONTAL[1]:
-        found.append("seen from the side")
+        found.append(say("side"))
     if n.confidence < CONFIDENCE[1]:
-        found.append("the face is partly hidden")
+        found.append(say("partly_hidden"))
     if n.mouth < MOUTH[1]:
-        found.append("something seems to be before the mouth")
+        found.append(say("before_mouth"))
     if n.eyes < EYES:
-        found.append("dark glasses or reflections hide the eyes")
+        found.append(say("eyes_hidden"))
     return found
 
 
@@ -142,12 +141,10 @@ def _same_person(judged: list[Judged], embedder: str, reference: Face | None) ->
         assert verdict.numbers is not None
         verdict = replace(verdict, numbers=replace(verdict.numbers, consistency=consistency_of(away, embedder)))
         if i in out:
-            reason = f"this seems to be another person (distance {away:.2f} to the other photos)"
-            remedy = "Use photos of one person, or connect 'reference' if this is the right one"
-            verdict = replace(verdict, status="rejected", reason=reason, remedy=remedy, notes=())
+            reason = say("stranger", distance=f"{away:.2f}")
+            verdict = replace(verdict, status="rejected", reason=reason, remedy=say("stranger_cure"), notes=())
         elif len(inside) == 2 and verdict.accepted and reference is None and away > limit_of(embedder):
-            note = f"the two photos may show two people (distance {away:.2f})"
-            verdict = replace(verdict, notes=(*verdict.notes, note))
+            verdict = replace(verdict, notes=(*verdict.notes, say("two_people", distance=f"{away:.2f}")))
         result[i] = replace(judged[i], verdict=verdict)
     return _note_mixture(result) if reference is None else result
 
@@ -157,7 +154,7 @@ def _note_mixture(judged: list[Judged]) -> list[Judged]:
     accepted = [j.verdict.numbers for j in judged if j.verdict.accepted and j.verdict.numbers]
     if len(accepted) < 3 or np.median([n.consistency or 0.0 for n in accepted]) >= _MIXED:
         return judged
-    note = "the photos seem to show several people: connect 'reference', or use photos of one"
+    note = say("several_people")
     return [
         replace(j, verdict=replace(j.verdict, notes=(note, *j.verdict.notes))) if j.verdict.accepted else j
         for j in judged
@@ -194,7 +191,7 @@ def _note_duplicates(judged: list[Judged], seen: Sequence[Seen]) -> list[Judged]
     places = [i for i, j in enumerate(judged) if j.verdict.accepted]
     result = list(judged)
     for later, earlier in duplicates([seen[i].signature for i in places]).items():
-        note = f"nearly the same picture as photo {places[earlier] + 1}: another one would teach more"
+        note = say("duplicate", photo=places[earlier] + 1)
         verdict = judged[places[later]].verdict
         result[places[later]] = replace(judged[places[later]], verdict=replace(verdict, notes=(*verdict.notes, note)))
     return result
@@ -215,7 +212,7 @@ def _best_only(judged: list[Judged]) -> list[Judged]:
         if rank == 0:
             verdict = replace(verdict, best=True)
         elif rank >= MOST_PHOTOS:
-            verdict = replace(verdict, status="spare", reason=f"usable, but {MOST_PHOTOS} better photos are enough")
+            verdict = replace(verdict, status="spare", reason=say("spare", most=MOST_PHOTOS))
         result[place] = replace(judged[place], verdict=verdict)
     return result
 

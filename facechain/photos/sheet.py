@@ -38,8 +38,8 @@ _LABELS = {
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
 
 
-def report_sheet(intake: Intake) -> np.ndarray:
-    """uint8 RGB [H, W, 3]."""
+def report_sheet(intake: Intake, pictures: Sequence[Image.Image]) -> np.ndarray:
+    """uint8 RGB [H, W, 3]. pictures: those of pictures_of."""
     count = len(intake.verdicts)
     columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
     rows = math.ceil(count / columns)
@@ -48,9 +48,9 @@ def report_sheet(intake: Intake) -> np.ndarray:
     height = head + rows * (_CARD_SIZE[1] + _GAP) + _GAP
     sheet = Image.new("RGB", (width, height), _PAPER)
     _draw_head(sheet, intake)
-    for place, verdict in enumerate(intake.verdicts):
+    for place, (verdict, picture) in enumerate(zip(intake.verdicts, pictures, strict=True)):
         row, column = divmod(place, columns)
-        card = _card(verdict, picture_of(intake, place))
+        card = _card(verdict, picture)
         sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), head + row * (_CARD_SIZE[1] + _GAP)))
     scale = min(1.0, _LONGEST / max(sheet.size))
     if scale < 1:
@@ -121,7 +121,7 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> No
     if numbers is None:
         return
     for place, (key, label) in enumerate(_LABELS.items()):
-        value = getattr(numbers, key)
+        value = vars(numbers)[key]
         row, column = place % 4, place // 4
         x, y = at[0] + column * 182, at[1] + row * 22
         _write(pen, (x, y), label, 14, _FAINT, 76)
@@ -135,7 +135,12 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> No
         _write(pen, (x + 134, y), shown, 13, _INK, 46)
 
 
-def picture_of(intake: Intake, place: int) -> Image.Image:
+def pictures_of(intake: Intake) -> list[Image.Image]:
+    """Each photo as the report shows it, in their order, at most 192 x 192."""
+    return [_picture(intake, place) for place in range(len(intake.verdicts))]
+
+
+def _picture(intake: Intake, place: int) -> Image.Image:
     """The crop with the head's outline, or the whole photo with its faces framed."""
     found = intake.crops.get(place)
     if found is None:

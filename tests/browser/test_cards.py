@@ -41,11 +41,14 @@ CARDS = """type => {
     const line = element?.querySelector('p')?.textContent;
     const cards = [...element?.querySelectorAll('figure') ?? []].map(card => ({
         caption: card.querySelector('figcaption').textContent, title: card.title,
-        colour: card.querySelector('.bar').style.background, sign: card.querySelector('.badge')?.textContent ?? '',
+        colour: card.querySelector('.bar').style.background, sign: card.querySelector('.facechain-badge')?.textContent ?? '',
         picture: card.querySelector('.picture').style.backgroundImage.slice(5, -2),
     }));
     return { line, cards };
 }"""
+# The photos on Load Photos itself: hover text and sign of each.
+PHOTOS = """() => [...document.querySelectorAll('.facechain-photos figure')].filter(figure => figure.offsetWidth)
+    .map(figure => [figure.title, figure.querySelector('.facechain-badge')?.textContent ?? ''])"""
 GREEN, GREY = "rgb(0, 158, 115)", "rgb(120, 120, 120)"
 TRAINING = "app.graph._nodes.find(node => node.type === 'FaceChain_TrainPersonLoRA')"
 
@@ -69,7 +72,7 @@ def files(server: comfy_host.Server, package_photos: dict[str, Path]) -> dict[st
     return {Path(name).stem: f"cards/{name}" for name in made}
 
 
-def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, dict[str, Any]]:
+def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, Any]:
     prompt = json.loads(json.dumps(PROMPT))
     prompt["1"]["inputs"]["files"] = "\n".join([files["woman"], files["nobody"]])
     prompt["3"]["inputs"]["files"] = "\n".join([files["man"], files["nobody"], files["mirrored"]])
@@ -82,7 +85,8 @@ def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, dict
     ready = f"() => ({CARDS})('FaceChain_SimilarityRank').cards.length"
     page.page.wait_for_function(ready, timeout=240_000, polling=500)
     page.screenshot(picture)
-    return {"hints": hints} | {kind: page.page.evaluate(CARDS, kind) for kind in hints}
+    shown = {"hints": hints} | {kind: page.page.evaluate(CARDS, kind) for kind in hints}
+    return shown | {"photos": page.page.evaluate(PHOTOS)}
 
 
 def test_each_photo_and_portrait_stands_on_its_node_with_its_verdict(
@@ -94,6 +98,7 @@ def test_each_photo_and_portrait_stands_on_its_node_with_its_verdict(
     assert woman["caption"] == "woman.png" and "best photo" in woman["title"] and woman["sign"] in ("✓", "!")
     assert nobody["sign"] == "×" and "rejected" in nobody["title"] and "face" in nobody["title"].lower()
     assert "1 rejected" in shown["FaceChain_Preprocess"]["line"]
+    assert shown["photos"] == [[woman["title"], woman["sign"]], [nobody["title"], "×"]]
     mirrored, man, none = shown["FaceChain_SimilarityRank"]["cards"]
     assert mirrored["colour"] == GREEN and mirrored["title"].startswith("1. picture 3: ")
     assert int(mirrored["caption"].removesuffix(" %")) > int(man["caption"].removesuffix(" %"))
@@ -113,6 +118,9 @@ def test_cards_speak_chinese(
         assert "1 不合格" in shown["FaceChain_Preprocess"]["line"]
         assert shown["FaceChain_SimilarityRank"]["line"] == "1 保留 · 1 未保留 · 1 无法评判"
         assert shown["FaceChain_SimilarityRank"]["cards"][-1]["caption"] == "没有人脸"
+        (_, nobody) = shown["FaceChain_Preprocess"]["cards"]
+        reason = "没有找到人脸。请用清晰、露出整张脸的照片，最好是正面。"
+        assert nobody["title"] == f"{files['nobody']}: 不合格\n{reason}" == shown["photos"][1][0]
         assert page.problems == []
 
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator
 
 GRAPH = export_api_workflows.WORKFLOWS / "trained_portrait.json"
 BUTTON = """() => app.graph._nodes.find(node => node.type === 'FaceChain_LoadStyle')
-    .widgets.find(widget => widget.name === 'choose_style')"""
+    .widgets.find(widget => widget.type === 'button')"""
 VALUE = """() => app.graph._nodes.find(node => node.type === 'FaceChain_LoadStyle')
     .widgets.find(widget => widget.name === 'style').value"""
 # A portrait saved with a style that has no drawing.
@@ -57,7 +57,7 @@ def _open(page: FrontEnd) -> Locator:
 
 
 def test_a_style_is_chosen_by_its_picture(graph: FrontEnd, pictures: Path) -> None:
-    assert graph.page.evaluate(f"() => ({BUTTON})().label") == "choose by picture"
+    assert graph.page.evaluate(f"() => ({BUTTON})().name") == "choose by picture"
     dialog = _open(graph)
     graph.page.wait_for_timeout(500)
     graph.page.screenshot(path=pictures / "gallery_en.png")
@@ -98,7 +98,7 @@ def test_the_gallery_speaks_chinese(browser: Browser, server: comfy_host.Server,
         page.load(json.loads(GRAPH.read_text(encoding="utf-8")))
         page.close_dialogs()
         dialog = _open(page)
-        assert page.page.evaluate(f"() => ({BUTTON})().label") == "看图选风格"
+        assert page.page.evaluate(f"() => ({BUTTON})().name") == "看图选风格"
         assert dialog.locator("[data-style=kimono] small").inner_text().startswith("日系和服风")
         page.page.wait_for_timeout(500)
         page.page.screenshot(path=pictures / "gallery_zh.png")

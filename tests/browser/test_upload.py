@@ -48,7 +48,7 @@ GRAPH: dict[str, Any] = {
 # Where a place of the node is in the page: its button, its middle.
 PLACE = """where => {
     const node = app.graph.getNodeById(1), view = app.canvas.ds, page = app.canvas.canvas.getBoundingClientRect();
-    const button = node.widgets.find(widget => widget.name === 'upload_photos');
+    const button = node.widgets.find(widget => widget.type === 'button');
     const y = where === 'button' ? button.last_y + 10 : -10;
     return [(node.pos[0] + node.size[0] / 2 + view.offset[0]) * view.scale + page.left,
             (node.pos[1] + y + view.offset[1]) * view.scale + page.top];
@@ -180,7 +180,7 @@ def test_a_chinese_front_end_speaks_chinese(browser: Browser, server: comfy_host
     with front_end.open_page(browser, server.url, locale="zh") as page:
         page.load(GRAPH)
         page.close_dialogs()
-        label = "() => app.graph.getNodeById(1).widgets.find(widget => widget.name === 'upload_photos').label"
+        label = "() => app.graph.getNodeById(1).widgets.find(widget => widget.type === 'button').name"
         assert page.page.evaluate(label) == "上传照片"
         files = [["notes.txt", "", ""]]
         page.page.evaluate(DROP, [files, *place(page, "title")])

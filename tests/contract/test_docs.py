@@ -13,6 +13,8 @@ import pytest
 import update_locales
 from PIL import Image
 
+from facechain.messages import ENGLISH
+
 LANGUAGES = ("en", "zh")
 INPUTS = {"en": "Inputs", "zh": "输入"}
 OUTPUTS = {"en": "Outputs", "zh": "输出"}
@@ -44,7 +46,8 @@ def infos() -> dict[str, dict[str, Any]]:
 def messages(root: Path) -> list[str]:
     """All texts in the code, with … for what is filled in when it runs."""
     files = [path for folder in ("facechain", "nodes") for path in (root / folder).rglob("*.py")]
-    return [text for path in files for text in texts_in(ast.parse(path.read_text(encoding="utf-8")))]
+    texts = [text for path in files for text in texts_in(ast.parse(path.read_text(encoding="utf-8")))]
+    return [*texts, *(re.sub(r"\{\w+\}", "…", text) for text in ENGLISH.values())]
 
 
 def test_every_node_of_the_pack_is_covered(infos: dict[str, Any], root: Path) -> None:

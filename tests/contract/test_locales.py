@@ -10,6 +10,9 @@ import comfy_host
 import pytest
 import update_locales
 
+from facechain.messages import ENGLISH
+
+VALUES = re.compile(r"\{(\w+)\}")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 # names that Chinese users of ComfyUI write in Latin letters
 LATIN_NAMES = {"CFG", "CLIP", "ControlNet", "Latent", "LoRA", "VAE"}
@@ -79,6 +82,16 @@ def test_special_characters_are_quoted() -> None:
 def test_the_menu_category_is_named(root: Path, language: str) -> None:
     main = json.loads((root / "locales" / language / "main.json").read_text(encoding="utf-8"))
     assert main["nodeCategories"]["FaceChain"].startswith("FaceChain")
+
+
+def test_what_is_said_of_photos_can_be_said_in_chinese(root: Path) -> None:
+    """Every message of the catalogue, with the same values."""
+    chinese = json.loads((root / "locales" / "zh" / "main.json").read_text(encoding="utf-8"))["facechain"]["messages"]
+    assert chinese.keys() == ENGLISH.keys()
+    for key, text in chinese.items():
+        values = {name.replace("people", "count") for name in VALUES.findall(ENGLISH[key])}
+        assert set(VALUES.findall(text)) == values and HAN.search(text), key
+        assert not re.search(r"[@|]", text), key  # the front end's own syntax
 
 
 def numbers(text: str) -> list[str]:

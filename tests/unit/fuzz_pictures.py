@@ -187,7 +187,7 @@ def check_nodes(given: torch.Tensor) -> str:
     from facechain.fusion import Strength, fuse_pictures
     from facechain.photos.intake import options_of, take_in
     from facechain.photos.look import Photos
-    from facechain.rank import rank, sheet_of
+    from facechain.rank import rank, sheet_of, small_pictures
     from facechain.template import find_faces
 
     networks = engine("embedded")
@@ -201,7 +201,7 @@ def check_nodes(given: torch.Tensor) -> str:
 
     def order() -> None:
         ranking = rank([given], a_real_person(), networks, min_face=0.1, max_face=0.8, must_judge=False)
-        sheet_of(ranking, [given], a_real_person(), 4)
+        sheet_of(ranking, small_pictures(ranking, [given]), a_real_person(), 4)
 
     said += [answered(fuse), answered(order)]
     return " | ".join(said)

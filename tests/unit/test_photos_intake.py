@@ -20,7 +20,7 @@ from facechain.person import Person, load_person
 from facechain.photos.align import CENTER, FACE_SHARE, align
 from facechain.photos.intake import Intake, IntakeOptions, options_of, save_new, take_in
 from facechain.photos.look import Photos, exposure
-from facechain.photos.sheet import age_doubts, report_sheet
+from facechain.photos.sheet import age_doubts, pictures_of, report_sheet
 
 
 def load(path: Path) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_the_report_tells_all_photos(man: Intake) -> None:
     assert about["accepted"] == 4 and about["photos"][0]["remedy"]
     numbers = about["photos"][1]["numbers"]
     assert 100 < numbers["face_px"] < 140 and all(0 <= v <= 1 for k, v in numbers.items() if k != "face_px")
-    sheet = report_sheet(man)
+    sheet = report_sheet(man, pictures_of(man))
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
     greens = (np.abs(sheet.astype(int) - (0, 158, 115)).max(-1) < 8).sum()
     reds = (np.abs(sheet.astype(int) - (213, 94, 0)).max(-1) < 8).sum()
@@ -275,5 +275,5 @@ def test_cancel_passes_through(astronaut: np.ndarray) -> None:
 @pytest.mark.parametrize("name", ["小明的照片.jpg", "a" * 300, "😀.png", "x\ny\t.jpg", ""])
 def test_any_file_name_can_be_drawn(astronaut: np.ndarray, name: str) -> None:
     found = intake(astronaut, names=(name,), name="小明")
-    assert report_sheet(found).shape[1] > 500
+    assert report_sheet(found, pictures_of(found)).shape[1] > 500
     assert json.loads(found.as_json())["photos"][0]["name"] == name

@@ -17,7 +17,7 @@ from facechain.faces import engine
 from facechain.images import from_pixels
 from facechain.likeness import reference
 from facechain.person import Attributes, Person
-from facechain.rank import pictures_in, rank, report_of, sheet_of
+from facechain.rank import pictures_in, rank, report_of, sheet_of, small_pictures
 
 EMBEDDED = engine("embedded")
 
@@ -161,7 +161,7 @@ def test_pictures_are_views(poses: list[np.ndarray]) -> None:
 def test_sheet_and_report(man: Person, poses: list[np.ndarray], group: np.ndarray) -> None:
     images = [from_pixels(group), from_pixels(poses[0])]
     ranking = rank(images, man, EMBEDDED)
-    sheet = sheet_of(ranking, images, man, 4)
+    sheet = sheet_of(ranking, small_pictures(ranking, images), man, 4)
     assert sheet.dtype == np.uint8 and sheet.shape[0] > 192 and sheet.shape[1] > 2 * 192
     # the ranked portrait comes first, although the group was put in first
     thumbnail = np.asarray(Image.fromarray(poses[0]).resize((192, 192), Image.Resampling.BOX)).astype(int)
@@ -211,7 +211,7 @@ def test_a_stream_of_pictures_is_never_held_together(man: Person, poses: list[np
     for count in (20, 60):
         pictures, told = Drawn(poses[0], count), []
         ranking = rank(pictures, man, EMBEDDED, progress=told.append)
-        sheet_of(ranking, pictures, man, 4)
+        sheet_of(ranking, small_pictures(ranking, pictures), man, 4)
         assert told == list(range(1, count + 1))  # what moves the node's progress bar
         assert len(ranking.judged) + len(ranking.rejected) == count and ranking.judged[0].picture == 0
         most.append(pictures.most)
