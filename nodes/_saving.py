@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,13 @@ def save_pictures(
 
 def checked_prefix(prefix: str) -> str:
     """A prefix whose parts are names, with / between them. Raises UnusableNameError."""
+    left = re.search(r"%(date:[^%]*|[^%/]+\.[^%/.]+)%", prefix)
+    if left:
+        raise UnusableNameError(
+            f"nothing stands for {left[0]} in filename_prefix: ComfyUI's page fills in the date, and widgets of nodes "
+            "that are in the graph; the server does not",
+            "By API write the text itself, or %year%-%month%-%day%; on the page name a node's title and widget",
+        )
     parts = prefix.replace("\\", "/").split("/")
     if parts == [""]:
         raise UnusableNameError("filename_prefix is empty", "Write a name such as facechain/portrait")

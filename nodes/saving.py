@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io, ui
 
+from ..facechain.errors import UnusableNameError
 from ._types import CATEGORY, Person
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class SavePortraits(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="FaceChain",
-                    tooltip="Folder and beginning of the file names inside ComfyUI's output folder; %year%, %width% and the like "
-                    "work as in Save Image.",
+                    tooltip="Folder and beginning of the file names inside ComfyUI's output folder; %year%, %width%, "
+                    "%date:yyyy-MM-dd% and %KSampler.seed% work as in Save Image.",
                 ),
                 io.Boolean.Input(
                     "mark",
@@ -55,6 +56,17 @@ class SavePortraits(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, filename_prefix: list[str] | None = None) -> bool | str:
+        from . import _saving
+
+        try:  # before anything is trained and drawn
+            for prefix in filename_prefix or []:
+                _saving.checked_prefix(prefix)
+        except UnusableNameError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(

@@ -124,6 +124,17 @@ def test_a_prefix_never_leads_out_of_the_output_folder(client: ComfyClient) -> N
             client.run(graph)
 
 
+@pytest.mark.parametrize("pattern", ["%date:yyyy-MM-dd%", "%KSampler.seed%"])
+def test_what_the_page_fills_in_is_refused_by_api_before_anything_runs(client: ComfyClient, pattern: str) -> None:
+    graph = {
+        "picture": node("EmptyImage", width=8, height=8, batch_size=1, color=1),
+        "save": node("FaceChain_SavePortraits", images=["picture", 0], filename_prefix=f"a/{pattern}", mark=True),
+    }
+    with pytest.raises(JobError, match=f"nothing stands for {pattern}.*%year%-%month%-%day%") as refused:
+        client.run(graph)
+    assert "Value not valid" in str(refused.value) or "validation" in str(refused.value).lower()
+
+
 def test_a_group_photo_names_everybody_by_hash(
     client: ComfyClient, people: dict[str, Person], package_photos: dict[str, Path]
 ) -> None:
