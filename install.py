@@ -19,7 +19,6 @@ import ctypes.util
 import importlib.metadata
 import importlib.util
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -112,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device.add_argument("--cpu", action="store_true", help="the plain onnxruntime, whatever the machine has")
     device.add_argument("--gpu", action="store_true", help="onnxruntime-gpu, whatever the machine has")
     options = parser.parse_args(arguments)
-    if importlib.util.find_spec("pip") is None:  # environments that uv made
-        subprocess.run([sys.executable, "-m", "ensurepip"], check=True)
+    if importlib.util.find_spec("pip") is None and run([sys.executable, "-m", "ensurepip"]).returncode:  # made by uv
+        raise SystemExit("FaceChain: this environment has no pip, and ensurepip failed (see above)")
     pip = Pip(options.dry_run)
     pip.install(["-r", str(Path(__file__).resolve().with_name("requirements.txt"))])
     cuda = None if options.cpu else torch_cuda()
@@ -165,13 +164,18 @@ class Pip:
     def exists(self, requirement: str) -> bool:
         """Whether there is such a distribution for this platform and Python; asks the index, downloads nothing large."""
         command = [*_PIP, "install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet", requirement]
-        return subprocess.run(command, capture_output=True).returncode == 0
+        return run(command, quiet=True).returncode == 0
 
     def _run(self, words: list[str]) -> None:
         shown = " ".join(word for place, word in enumerate(words) if "-c" not in words[max(0, place - 1) : place + 1])
         print(f"FaceChain: pip {shown}", flush=True)
-        if not self._dry_run and subprocess.run([*_PIP, *words]).returncode:
+        if not self._dry_run and run([*_PIP, *words]).returncode:
             raise SystemExit(f"FaceChain: pip failed (see above). Run this again: {sys.executable} {__file__}")
+
+
+def run(command: Sequence[str], quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """The only place where another program is started: pip, this Python, nvidia-smi."""
+    return subprocess.run(command, capture_output=quiet, text=True)
 
 
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
@@ -193,17 +197,17 @@ def torch_cuda() -> int | None:
 
     Without torch, a driver that answers counts, as the newest version.
     """
-    if platform.system() == "Darwin":
+    if sys.platform == "darwin":
         return None
     probe = "import torch; print(torch.version.cuda if torch.cuda.is_available() and not torch.version.hip else None)"
     if importlib.util.find_spec("torch") is not None:
-        done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+        done = run([sys.executable, "-c", probe], quiet=True)
         words = done.stdout.split()
         if done.returncode == 0 and words:
             major = words[-1].split(".")[0]
             return int(major) if major.isdigit() else None
     try:
-        return max(GPU_REQUIREMENTS) if subprocess.run(["nvidia-smi"], capture_output=True).returncode == 0 else None
+        return max(GPU_REQUIREMENTS) if run(["nvidia-smi"], quiet=True).returncode == 0 else None
     except OSError:
         return None
 

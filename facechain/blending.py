@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .errors import RecordError
 from .styles import MAX_WEIGHT, Style
 
-_LINE = re.compile(r"^(?P<name>.*?)(?:[\s:=]+(?P<weight>[-+]?[0-9]*\.?[0-9]+))?$")
+_LINE = r"^(?P<name>.*?)(?:[\s:=]+(?P<weight>[-+]?[0-9]*\.?[0-9]+))?$"
 DEFAULT_WEIGHT = 0.5
 
 
@@ -30,7 +30,7 @@ def parse_blend(text: str) -> list[tuple[str, float]]:
     """
     found: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in re.split(r"[\n,;]", text))):
-        match = _LINE.match(part)
+        match = re.match(_LINE, part)
         name, weight = (match["name"].strip(), match["weight"]) if match else (part, None)
         value = DEFAULT_WEIGHT if weight is None else float(weight)
         if not re.search(r"[^\W\d_]", name):

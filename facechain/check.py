@@ -99,8 +99,8 @@ def as_text(report: dict[str, Any]) -> str:
     lines += [f"{_MARKS[ready[key]]}  {what}" for key, what in jobs.items()]
     lines += ["", f"device: {machine['name']} ({machine['device']}), torch {machine['torch']}"]
     if machine["vram_total"]:
-        lines.append(f"graphics memory: {_gb(machine['vram_free'])} of {_gb(machine['vram_total'])} free")
-    lines.append(f"memory: {_gb(machine['ram_free'])} of {_gb(machine['ram_total'])} free")
+        lines.append(f"graphics memory: {_gigabytes(machine['vram_free'])} of {_gigabytes(machine['vram_total'])} free")
+    lines.append(f"memory: {_gigabytes(machine['ram_free'])} of {_gigabytes(machine['ram_total'])} free")
     lines += [f"engine {e['name']}: {e['provider'] or e['problem']}" for e in report["engines"]]
     lines += ["", *_groups(report["models"]), f"to download a group: {download_command()} GROUP"]
     differing = [m for m in report["models"] if m["state"] == presence.DIFFERENT]
@@ -182,5 +182,5 @@ def _groups(models: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _gb(count: int) -> str:
+def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"

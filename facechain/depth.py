@@ -70,7 +70,7 @@ def _loaded(folder: Path, device: str) -> tuple[Any, Any]:
             f"{folder} holds no depth model that can be read ({str(error).strip().splitlines()[0][:200]})",
             "It needs config.json, preprocessor_config.json and model.safetensors, as on Hugging Face",
         ) from error
-    return processor, model.to(device).eval()
+    return processor, model.to(device).train(False)
 
 
 def as_map(depth: np.ndarray) -> np.ndarray:

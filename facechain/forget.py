@@ -138,12 +138,12 @@ def _called(path: Path, pattern: str) -> bool:
 
 def _loras(name: str, places: Places, check: Callable[[], None]) -> Iterator[Path]:
     """LoRAs that say they are of this person, whatever they are called now, and what lies beside them under their name."""
-    own = re.compile(rf"\.?{re.escape(name)}-[0-9a-f]{{12}}(-step-\d+)?\.(safetensors|png){_TEMPORARY}")
+    own = rf"\.?{re.escape(name)}-[0-9a-f]{{12}}(-step-\d+)?\.(safetensors|png){_TEMPORARY}"
     for folder in places.loras:
         for path in _each(folder, check, below=True):
             if path.relative_to(folder).with_suffix(".safetensors").as_posix() in places.kept:
                 continue
-            trained_here = path.parent.name == "facechain" and own.fullmatch(path.name)
+            trained_here = path.parent.name == "facechain" and re.fullmatch(own, path.name)
             told = path.suffix in (".safetensors", ".png") and _says(path.with_suffix(".safetensors"), name)
             if trained_here or told:
                 yield path

@@ -12,7 +12,7 @@ from .errors import UnusableNameError
 
 MAX_LENGTH = 80  # bytes of UTF-8: room for a hash and a suffix in the 255 bytes that file systems allow
 _COMPONENT, _PATH = 255, 4000  # bytes that file systems allow for a name, and for a whole path (with room to spare)
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+_FORBIDDEN = r'[\x00-\x1f\x7f<>:"/\\|?*]'
 # Device names that Windows reserves in every folder, with any extension.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn")
@@ -29,7 +29,14 @@ def checked_name(name: str, what: str = "name") -> str:
     cleaned = unicodedata.normalize("NFKC", name).strip()
     reserved = cleaned.split(".")[0].strip().lower() in _RESERVED
     invisible = any(unicodedata.category(c) in _UNSEEN and c not in _JOINERS for c in cleaned)
-    if not cleaned or cleaned[0] == "." or cleaned[-1] == "." or reserved or invisible or _FORBIDDEN.search(cleaned):
+    if (
+        not cleaned
+        or cleaned[0] == "."
+        or cleaned[-1] == "."
+        or reserved
+        or invisible
+        or re.search(_FORBIDDEN, cleaned)
+    ):
         raise UnusableNameError(
             f"the {what} {name!r} cannot be used", "Use letters, digits, spaces, - and _, such as 'Anna' or '小明'"
         )

@@ -37,7 +37,7 @@ _NOT = {
     "girl": "adult, mature, makeup",
     "boy": "adult, mature, makeup, beard",
 }
-_CHILD = re.compile(r"\b(?:boy|girl|child|children)\b")
+_CHILD = r"\b(?:boy|girl|child|children)\b"
 _MODEST = "cleavage, revealing clothes"
 _DECENT = f"nsfw, nude, {_MODEST}"
 _CHILD_AGE, _MODEST_AGE = 16, 21  # years; ages are guesses that are off by five, so modesty starts later
@@ -49,10 +49,9 @@ _NOUNS = {
     "girl": ("girl", "girls", "1girl"),
     "boy": ("boy", "boys", "1boy"),
 }
-_PERSON_WORD = re.compile(
+_PERSON_WORD = (
     r"\b(?:(?P<one>girl|woman|lady|boy|man|guy)|(?P<several>girls|women|ladies|boys|men|guys)|(?P<tag>1girl|1boy)"
-    r"|(?P<he>he|his|himself)|(?P<she>she|her|hers|herself))\b",
-    re.IGNORECASE,
+    r"|(?P<he>he|his|himself)|(?P<she>she|her|hers|herself))\b"
 )
 _HE = {"she": "he", "her": "his", "hers": "his", "herself": "himself"}
 _SHE = {"he": "she", "his": "her", "himself": "herself"}
@@ -62,14 +61,12 @@ _COLOURS = (
 )
 # Pieces of one kind exclude each other. Only short pieces are judged: longer ones say more than that.
 _KINDS = {
-    "hair length": re.compile(r"\b(?:short|medium|long|shoulder-length|bob|bald)\b.*\bhair\b|\bbald\b|\bbob\b"),
-    "hair colour": re.compile(rf"\b(?:{_COLOURS})\b.*\bhair\b"),
-    "hair form": re.compile(r"\b(?:straight|wavy|curly)\b.*\bhair\b"),
-    "mouth": re.compile(r"\b(?:smil\w+|laugh\w+|grin|serious|expressionless|frown\w*|pensive)\b"),
-    "eyewear": re.compile(r"\b(?:sun)?glasses\b|\bgoggles\b"),
-    "frame": re.compile(
-        r"^(?:close-up.*|.*\b(?:upper|full|half|lower)[ _]body|.*\b(?:medium|wide|long|face|waist|bust) shot)$"
-    ),
+    "hair length": r"\b(?:short|medium|long|shoulder-length|bob|bald)\b.*\bhair\b|\bbald\b|\bbob\b",
+    "hair colour": rf"\b(?:{_COLOURS})\b.*\bhair\b",
+    "hair form": r"\b(?:straight|wavy|curly)\b.*\bhair\b",
+    "mouth": r"\b(?:smil\w+|laugh\w+|grin|serious|expressionless|frown\w*|pensive)\b",
+    "eyewear": r"\b(?:sun)?glasses\b|\bgoggles\b",
+    "frame": r"^(?:close-up.*|.*\b(?:upper|full|half|lower)[ _]body|.*\b(?:medium|wide|long|face|waist|bust) shot)$",
 }
 _LONG = 5  # words
 
@@ -159,7 +156,7 @@ def _joined(words: list[str], own: str) -> str:
 def _wearer(person: Portrayed) -> str:
     """Whose clothes. The phrase that is in the prompt decides before the guessed age."""
     about = person.attributes
-    child = _CHILD.search(about.phrase) or about.age < _CHILD_AGE
+    child = re.search(_CHILD, about.phrase) or about.age < _CHILD_AGE
     if about.gender == "man":
         return "boy" if child else "man"
     return "girl" if child else "woman"
@@ -181,7 +178,7 @@ def _for_wearer(piece: str, wearer: str | None) -> str:
     def turn(match: re.Match[str]) -> str:
         return words.get(match.lastgroup or "") or pronouns.get(match.group().lower(), match.group())
 
-    return _PERSON_WORD.sub(turn, piece)
+    return re.sub(_PERSON_WORD, turn, piece, flags=re.IGNORECASE)
 
 
 def _denied(tag: str) -> str:
@@ -213,7 +210,7 @@ def _kinds(piece: str) -> set[str]:
     text = re.sub(r":\s*-?[0-9.]+\s*(?=\))|[()]", "", piece.lower()).replace("_", " ")
     if len(text.split()) > _LONG:
         return set()
-    return {kind for kind, pattern in _KINDS.items() if pattern.search(text)}
+    return {kind for kind, pattern in _KINDS.items() if re.search(pattern, text)}
 
 
 def _without(candidates: Iterable[str], stronger: Iterable[str]) -> list[str]:
@@ -249,7 +246,7 @@ def _notes(style: Style, person: Portrayed | None, wearer: str | None, outfit: s
     notes = []
     if wearer and style.outfit and not outfit:
         notes.append(f"this style has no outfit for a {wearer}: its general prompt alone is used")
-    if person and wearer in ("girl", "boy") and not _CHILD.search(person.attributes.phrase):
+    if person and wearer in ("girl", "boy") and not re.search(_CHILD, person.attributes.phrase):
         notes.append(
             f"{person.name} is dressed as a {wearer}, judged {person.attributes.age:.0f} years old: "
             "where that is wrong set the age in FaceChain Preprocess"

@@ -40,7 +40,7 @@ Graph = Mapping[str, Any]  # a workflow in API format: {node id: {"class_type": 
 
 
 def statement(
-    graph: Graph, node: str | None, people: Sequence[Person] = (), style_lora: Callable[[str], str] = lambda _: ""
+    graph: Graph, node: str | None, people: Sequence[Person] = (), style_lora: Callable[[str], str] = lambda _style: ""
 ) -> dict[str, Any]:
     """The statement of a picture that the graph makes, as JSON takes it.
 

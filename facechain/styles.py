@@ -22,7 +22,7 @@ WEARERS = ("woman", "man", "girl", "boy", "child")  # "child" serves girls and b
 MAX_WEIGHT = 2.0  # of words in a prompt and of LoRAs; beyond it pictures break
 MAX_BYTES = 64 * 1024  # a style is a page of text; anything larger is some other file
 
-_WEIGHT = re.compile(r":\s*(-?[0-9]*\.?[0-9]+)\s*\)")
+_WEIGHT = r":\s*(-?[0-9]*\.?[0-9]+)\s*\)"
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Reader:
                 break
         if depth:
             raise self.wrong(where + key, "has brackets that do not pair; write \\( for a literal one")
-        for weight in _WEIGHT.findall(bare):
+        for weight in re.findall(_WEIGHT, bare):
             if not 0 <= float(weight) <= MAX_WEIGHT:
                 raise self.wrong(where + key, f"has the weight {weight}; ComfyUI applies it, keep it within 0 to 2")
         return text

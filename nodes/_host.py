@@ -6,7 +6,6 @@ imported inside the functions: cheap ones run while the server lists its nodes, 
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -346,4 +345,4 @@ def apply_controlnet(
 
 def _core_node(name: str) -> Any:
     """A new instance of one of core's nodes, whose methods work outside a graph too."""
-    return importlib.import_module("nodes").NODE_CLASS_MAPPINGS[name]()  # ComfyUI's nodes.py, not our folder
+    return sys.modules["nodes"].NODE_CLASS_MAPPINGS[name]()  # ComfyUI's nodes.py, not our folder

@@ -336,4 +336,4 @@ def _uses_lora(person: Person, settings: Settings) -> bool:
 
 
 def _keyed(person: Person) -> KeyedPerson:
-    return KeyedPerson(**{field.name: getattr(person, field.name) for field in fields(person)})
+    return KeyedPerson(**{field.name: vars(person)[field.name] for field in fields(person)})

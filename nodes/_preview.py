@@ -26,7 +26,7 @@ def register() -> None:
         return
     from aiohttp import web
 
-    async def styles(_: Any) -> Any:
+    async def styles(_request: Any) -> Any:
         return web.json_response(await asyncio.to_thread(_styles.about_styles))
 
     async def prompts(request: Any) -> Any:

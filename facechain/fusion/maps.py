@@ -21,7 +21,7 @@ class Maps:
 
     source, mirrored: [2] places in the photo, and in the opposite half of the face there. canonical: [2] place on
     the canonical face. facing: [3] how far the photo's surface, its opposite half's, and the new face turn to the
-    camera. inside: 0..1 the face. masks: the atlas's masks as the new face shows them, by name.
+    camera. inside: 0..1 the face. depth: distance from its outline in the picture, parts of its width. masks: the atlas's masks as the new face shows them, by name.
     """
 
     box: tuple[slice, slice]
@@ -30,6 +30,7 @@ class Maps:
     canonical: np.ndarray
     facing: np.ndarray
     inside: np.ndarray
+    depth: np.ndarray
     masks: dict[str, np.ndarray]
 
 
@@ -41,6 +42,8 @@ def draw_maps(
     size: (height, width) of the picture; width: pixels of the face. Returns bend, [H, W, 2] over the whole picture:
     from each pixel to where the picture is read for the new shape; and the maps.
     """
+    from scipy.ndimage import distance_transform_edt
+
     scale = min(1.0, _GRID / width)
     small = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
     factor = np.array([small[1] / size[1], small[0] / size[0]])
@@ -53,7 +56,8 @@ def draw_maps(
     values, distance = extended(coverage.values(np.concatenate(parts, 1)), coverage.inside)
     bend = values[..., :2] * (1 - smooth_step(distance / (width * factor[0]), 0, _FADE))[..., None]
     bend = resized(blurred(bend.astype(np.float32), 0.008 * width * factor[0]), size)
-    return bend, _read(values, coverage.inside, _box(goal, size), factor)
+    depth = distance_transform_edt(coverage.inside) / (width * factor[0])
+    return bend, _read(values, coverage.inside, np.asarray(depth), _box(goal, size), factor)
 
 
 def _box(mesh: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
@@ -62,13 +66,15 @@ def _box(mesh: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def _read(values: np.ndarray, inside: np.ndarray, box: tuple[slice, slice], factor: np.ndarray) -> Maps:
+def _read(
+    values: np.ndarray, inside: np.ndarray, depth: np.ndarray, box: tuple[slice, slice], factor: np.ndarray
+) -> Maps:
     rows, columns = np.mgrid[box].astype(np.float32)
     places = ((np.stack([columns, rows], -1) + 0.5) * factor - 0.5).astype(np.float32)
     on_face = sample(
-        np.stack([getattr(atlas(), name) for name in ATLAS_MASKS], -1), to_atlas(values[..., 6:8]), "bilinear"
+        np.stack([vars(atlas())[name] for name in ATLAS_MASKS], -1), to_atlas(values[..., 6:8]), "bilinear"
     )
-    grid = np.concatenate([values[..., 2:], inside[..., None], on_face * inside[..., None]], -1)
+    grid = np.concatenate([values[..., 2:], inside[..., None], depth[..., None], on_face * inside[..., None]], -1)
     full = sample(grid, places, "bilinear")
-    masks = {name: full[..., 10 + i] for i, name in enumerate(ATLAS_MASKS)}
-    return Maps(box, full[..., :2], full[..., 2:4], full[..., 4:6], full[..., 6:9], full[..., 9], masks)
+    masks = {name: full[..., 11 + i] for i, name in enumerate(ATLAS_MASKS)}
+    return Maps(box, full[..., :2], full[..., 2:4], full[..., 4:6], full[..., 6:9], full[..., 9], full[..., 10], masks)

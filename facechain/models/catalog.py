@@ -17,7 +17,7 @@ CATALOG = Path(__file__).resolve().parents[2] / "models" / "catalog.json"
 EMBEDDED = "embedded"
 # What may be fetched: formats that hold numbers and no program. Pickles (.pth, .pt, .ckpt, .bin) can run any.
 SAFE_SUFFIXES = {".safetensors", ".onnx", ".json"}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = r"[0-9a-f]{64}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def model_file(entry: dict[str, Any]) -> ModelFile:
         commercial=entry.get("commercial", True),
         by_hand=entry.get("by_hand", ""),
     )
-    if file.sha256 and not _SHA256.fullmatch(file.sha256):
+    if file.sha256 and not re.fullmatch(_SHA256, file.sha256):
         raise RecordError(f"the sha256 of {file.file} is no sha256", "Correct the catalogue")
     if any(urlsplit(url).scheme != "https" for url in file.urls):
         raise RecordError(f"an address of {file.file} is not https", "Correct the catalogue")

@@ -85,7 +85,7 @@ def load_sam(path: Path, device: torch.device | str = "cpu", check: Callable[[],
         raise _wrong(path, f"its weights do not fit {name}") from error
     for block in model.image_encoder.blocks:
         block.register_forward_pre_hook(lambda *_: check())
-    return SamRefiner(model.to(device).eval(), f"{path.name} ({name})")
+    return SamRefiner(model.to(device).train(False), f"{path.name} ({name})")
 
 
 def type_of(shapes: Mapping[str, tuple[int, ...]], path: Path) -> str:

@@ -96,11 +96,12 @@ class TrainConfig:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
+        values = vars(self)
         for name, kinds in CHOICES_OF.items():
-            value = getattr(self, name)
+            value = values[name]
             _check(value in kinds, f"{name} {value!r} is unknown", f"Use one of: {', '.join(kinds)}")
         for name, (low, high, remedy) in BOUNDS.items():
-            value = getattr(self, name)
+            value = values[name]
             _check(low <= value <= high, f"{name} {value:g} is not possible", f"Use {remedy}")
         _check(
             self.resolution == 0 or (64 <= self.resolution <= 4096 and self.resolution % 64 == 0),

@@ -98,7 +98,7 @@ def train(
     on_step: OnStep,
     *,
     snapshots: int = 1,
-    on_snapshot: Callable[[Moment], None] = lambda _: None,
+    on_snapshot: Callable[[Moment], None] = lambda _moment: None,
     resume: Callable[[torch.optim.Optimizer, torch.Generator], list[float]] = lambda *_: [],
     others: LatentBank | None = None,
     average: Average | None = None,

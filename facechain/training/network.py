@@ -145,21 +145,20 @@ def add_adapters(
 
 def matching_layers(network: nn.Module, layers: Layers) -> list[str]:
     """Paths of the linear and convolution layers that the choice names."""
-    patterns = [re.compile(pattern) for pattern in LAYERS[layers]]
     return [
         path
         for path, module in network.named_modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d)) and any(p.fullmatch(path) for p in patterns)
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and any(re.fullmatch(pattern, path) for pattern in LAYERS[layers])
     ]
 
 
 def watch_layers(network: nn.Module, on_layer: Callable[[], None]) -> None:
     """Call on_layer, which may raise, at every linear and convolution layer of the forward and the backward pass."""
 
-    def on_gradient(_: torch.Tensor) -> None:
+    def on_gradient(_gradient: torch.Tensor) -> None:
         on_layer()
 
-    def on_output(_: nn.Module, __: tuple[Any, ...], output: torch.Tensor) -> None:
+    def on_output(_layer: nn.Module, _inputs: tuple[Any, ...], output: torch.Tensor) -> None:
         on_layer()
         if output.requires_grad:
             output.register_hook(on_gradient)

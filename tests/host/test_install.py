@@ -87,7 +87,7 @@ def test_one_opencv(
 
 
 def test_a_mac_has_no_cuda(install: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(install.sys, "platform", "darwin")
     assert install.torch_cuda() is None
 
 

@@ -175,23 +175,16 @@ EXPECTED = {
     ("network_call", "docs/api.md"): "an example of a client",
     ("network_call", "docs/api_zh.md"): "the same",
 }
-# of whole categories: re.compile( and .eval( of torch; numbers and texts in many letters; names such as _
-WORDS = {"code_execution", "code_obfuscation_high_entropy", "code_obfuscation_suspicious_ident", "aggregate_risk"}
-WORDS |= {"dynamic_attribute_access", "obfuscation_chains", "info_gathering"}
+WORDS = "code_obfuscation_high_entropy"  # docstrings and messages of many different letters
 
 
 def test_nodesafe_finds_nothing_but_what_is_known(unpacked: Path) -> None:
     command = [str(python_tool(*SCANNERS) / "nodesafe"), "scan", str(unpacked), "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True)
     findings = json.loads(done.stdout[done.stdout.index("{") :])["findings"]
-    others = Counter((one["category"], one["file"]) for one in findings if one["category"] not in WORDS)
+    others = Counter((one["category"], one["file"]) for one in findings if one["category"] != WORDS)
     assert set(others) <= set(EXPECTED), others
-    risky = [one for one in findings if one["category"] == "code_execution"]
-    for one in risky:
-        line = (unpacked / one["file"]).read_text(encoding="utf-8").splitlines()[one["line"] - 1]
-        assert re.search(r"re\.compile\(|torch\.compile\(|\.eval\(\)|import_module\(\"nodes\"\)|\.compile\(", line), (
-            line
-        )
+    assert others["shell_execution", "install.py"] == 2  # one call, found by two rules
     assert not [one for one in findings if one["severity"] == "critical"]
     explained = (unpacked / "docs" / "scanners.md").read_text(encoding="utf-8")
     assert [kind for kind in {one["category"] for one in findings} if f"`{kind}`" not in explained] == []
