@@ -16,7 +16,6 @@ AHEAD = 2  # tasks a worker may have: one that runs, one that waits in ComfyUI's
 AHEAD_SECONDS = 30.0  # behind a longer task none waits: another worker may be free sooner
 PATIENCE = 60.0  # seconds without any worker, or with none that has the memory, before the run gives up
 LOST = "lost"  # of an outcome: the worker is gone
-MANIFEST_EVERY = 300.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Run:
         self._found = len(self.scheduler.done)
         self._pictures = 0
         self._blamed: set[str] = set()
-        self._idle_since = self._written = time.monotonic()
+        self._idle_since = time.monotonic()
 
     def is_open(self) -> bool:
         """Whether there is anything to do."""
@@ -97,14 +96,11 @@ class Run:
                 for outcome in crew.wait(1.0):
                     self._hear(outcome)
                 self._show()
-                if time.monotonic() - self._written > MANIFEST_EVERY:
-                    self.manifest()
         finally:
             manifest = self.manifest()
         return manifest
 
     def manifest(self) -> Record:
-        self._written = time.monotonic()
         about = {"begun": self.begun, "ended": now(), "found_done": self._found}
         return self.ledger.write_manifest(self.tasks, self.scheduler.failed, self.finished, about)
 

@@ -53,12 +53,15 @@ def actor_class(root: str) -> type:
 
 @dataclass
 class _Placed:
-    """An actor. settled: what start told, None until then."""
+    """An actor. starting: the answer of its start. shares: workers that divide its machine's memory. memory: 0 until
+    it has started.
+    """
 
     actor: Any
     node: str
     starting: Any
-    settled: dict[str, Any] | None = None
+    shares: int
+    memory: int = 0
 
 
 @dataclass
@@ -95,7 +98,7 @@ class RayCrew:
             self._looked = time.monotonic()
             self._settle()
             self._place()
-        return {name: placed.settled["memory"] for name, placed in self._placed.items() if placed.settled}
+        return {name: placed.memory for name, placed in self._placed.items() if placed.memory}
 
     def submit(self, hand: str, task: Task) -> None:
         self._tasks[self._placed[hand].actor.work.remote(task.as_dict())] = (hand, task.key)
@@ -146,19 +149,23 @@ class RayCrew:
         from ray.exceptions import RayError
 
         for name, placed in list(self._placed.items()):
-            if placed.settled or not ray.wait([placed.starting], timeout=0)[0]:
+            if placed.memory or not ray.wait([placed.starting], timeout=0)[0]:
                 continue
             try:
-                placed.settled = ray.get(placed.starting)
+                about: Any = ray.get(placed.starting)
+                placed.memory = about["memory"] // placed.shares
             except RayError as error:
                 self._forget(name, f"it does not start: {error}", failed=True)
 
     def _place(self) -> None:
-        """A worker for each free slot of each machine that is alive."""
+        """A worker for each free slot of each machine that is alive; none any more of those that are not."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        busy = {hand for hand, _ in self._tasks.values()}  # these tell by their tasks that they are lost
+        for name in [name for name, placed in self._placed.items() if placed.node not in nodes and name not in busy]:
+            self._forget(name, "its machine is gone")
         have = Counter(placed.node for placed in self._placed.values())
         gpus = any(node["Resources"].get("GPU") for node in nodes.values())
         for identity, node in nodes.items():
@@ -181,7 +188,7 @@ class RayCrew:
                     .options(scheduling_strategy=where, **options)
                     .remote(settings.as_dict())
                 )
-                self._placed[name] = _Placed(actor, identity, actor.start.remote())
+                self._placed[name] = _Placed(actor, identity, actor.start.remote(), 1 if gpus else slots)
 
 
 def join(address: str) -> str:
@@ -189,13 +196,13 @@ def join(address: str) -> str:
 
     Raises ImportError where Ray is absent, ConnectionError where there is no such cluster.
     """
-    import ray
-
-    if address == "local":  # Ray would write a token into the user's home
+    if address == "local":  # read when Ray is imported; else it would write a token into the user's home
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    import ray
+
     context = ray.init(
-        address=None if address == "local" else address,
+        address=address,
         log_to_driver=False,
         logging_level=logging.WARNING,
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}},
