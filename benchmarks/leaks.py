@@ -58,7 +58,7 @@ def _measure(server: comfy_host.Server, base: Path, chosen: argparse.Namespace) 
     def note(kind: str, seconds: float) -> None:
         now = taken(server.process.pid)  # type: ignore[union-attr]
         row = {"kind": kind, "seconds": round(seconds, 2), "MB": now.memory >> 20, "files": now.files}
-        told["jobs"].append(row | {"threads": now.threads})
+        told["jobs"].append(row | {"threads": now.threads, "computing": round(now.computing, 1)})
         chosen.out.write_text(json.dumps(told | summary(told["jobs"]), indent=1))
 
     def run(kind: str, number: int) -> None:
