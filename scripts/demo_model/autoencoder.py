@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 WIDTH = 64
+LATENT_NOISE = 0.05
+REPORT = 100  # steps
 
 
 class _Block(nn.Module):
@@ -87,9 +89,10 @@ def train_autoencoder(
 ) -> None:
     """Train for a given time on random crops of views (uint8 RGB [N, S, S, 3]); report(step, loss, PSNR in dB).
 
-    decoder_only: the encoder, and with it the space of latents, stays as it is.
+    Where the model's weights are, that device does it. decoder_only: the encoder, and with it the space of latents, stays as it is.
     """
     random = np.random.default_rng(seed)
+    device = next(model.parameters()).device
     learning = model.taesd_decoder if decoder_only else model
     model.taesd_encoder.requires_grad_(not decoder_only)
     optimiser = torch.optim.AdamW(learning.parameters(), rate, (0.9, 0.98), weight_decay=1e-4)
@@ -98,10 +101,10 @@ def train_autoencoder(
     while (passed := (time.monotonic() - started) / seconds) < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * passed)))
-        pixels = _crops(views, batch, crop, random)
+        pixels = _crops(views, batch, crop, random).to(device)
         with torch.set_grad_enabled(not decoder_only):
             latents = model.encode(pixels)
-        noisy = latents + 0.08 * torch.randn_like(latents)  # what a UNet draws is never quite a real latent
+        noisy = latents + LATENT_NOISE * torch.randn_like(latents)  # what a UNet draws is never quite a real latent
         out = model.decode(noisy)
         loss = _difference(out, pixels)
         if not decoder_only:
@@ -112,9 +115,11 @@ def train_autoencoder(
         torch.nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
         optimiser.step()
         step += 1
-        errors.append(float(functional.mse_loss(out.detach().clamp(0, 1), pixels)))
-        if step % 50 == 0:
-            report(step, float(loss.detach()), -10 * math.log10(float(np.mean(errors[-50:]))))
+        if step % REPORT >= REPORT - 20:
+            errors.append(float(functional.mse_loss(out.detach().clamp(0, 1), pixels)))
+        if step % REPORT == 0:
+            report(step, float(loss.detach()), -10 * math.log10(float(np.mean(errors))))
+            errors.clear()
 
 
 def _difference(out: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -136,5 +141,6 @@ def _crops(views: np.ndarray, batch: int, crop: int, random: np.random.Generator
             else random.integers(side // 4, 3 * side // 4 + 1, 2)
         )
         top, left = (8 * int(value / 8) for value in spread)
-        chosen.append(views[number, top : top + crop, left : left + crop])
+        cut = views[number, top : top + crop, left : left + crop]
+        chosen.append(cut[:, ::-1] if random.random() < 0.5 else cut)
     return torch.from_numpy(np.stack(chosen)).permute(0, 3, 1, 2).float() / 255

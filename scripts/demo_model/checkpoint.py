@@ -25,8 +25,8 @@ SHIPPED = ROOT / "models" / "demo" / "facechain_demo_sd15.safetensors"
 CHECKPOINT_NAME = SHIPPED.name
 FORMAT = "facechain-demo-model-2"
 TEXT_SEED = 2026
-_BITS = {"unet.": 5, "vae.": 8}
-_BLOCK = 64
+BITS = {"unet.": 5, "vae.": 8}
+BLOCK = 64
 _SCALE = ".scale"
 _PREFIXES = {"unet.": "model.diffusion_model.", "vae.": "first_stage_model."}
 _TEXT = "cond_stage_model.transformer."
@@ -44,7 +44,7 @@ def ship(path: Path, unet: Weights, autoencoder: Weights, about: dict[str, str])
             if value.ndim < 2:
                 tensors[part + key] = value.astype(np.float16)
             else:
-                tensors[part + key], tensors[part + key + _SCALE] = _packed(value, _BITS[part])
+                tensors[part + key], tensors[part + key + _SCALE] = _packed(value, BITS[part])
                 shapes[part + key] = list(value.shape)
     texts = {
         "format": FORMAT,
@@ -91,11 +91,11 @@ def read_shipped(shipped: Path) -> tuple[dict[str, Weights], dict[str, str]]:
     if about.get("format") != FORMAT:
         raise SystemExit(f"error: {shipped} is not a demo model of this version ({FORMAT}).")
     shapes, tensors = json.loads(about["shapes"]), load_file(shipped)
-    parts: dict[str, Weights] = {part: {} for part in _BITS}
+    parts: dict[str, Weights] = {part: {} for part in BITS}
     for key, value in tensors.items():
         part = key[: key.index(".") + 1]
         if key in shapes:
-            value = _unpacked(value, tensors[key + _SCALE], shapes[key], _BITS[part])
+            value = _unpacked(value, tensors[key + _SCALE], shapes[key], BITS[part])
         if not key.endswith(_SCALE):
             parts[part][key[len(part) :]] = value
     return parts, about
@@ -104,7 +104,7 @@ def read_shipped(shipped: Path) -> tuple[dict[str, Weights], dict[str, str]]:
 def _packed(value: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of so many bits as bytes, and the scale of each block (float16)."""
     most = 2 ** (bits - 1) - 1
-    flat = np.pad(value.astype(np.float32).ravel(), (0, -value.size % _BLOCK)).reshape(-1, _BLOCK)
+    flat = np.pad(value.astype(np.float32).ravel(), (0, -value.size % BLOCK)).reshape(-1, BLOCK)
     scale = np.maximum(np.abs(flat).max(1) / most, 1e-7).astype(np.float16)
     levels = np.clip(np.round(flat / scale[:, None].astype(np.float32)), -most, most) + most
     planes = (levels.astype(np.uint8).ravel()[:, None] >> np.arange(bits, dtype=np.uint8)) & 1
@@ -113,9 +113,9 @@ def _packed(value: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _unpacked(packed: np.ndarray, scale: np.ndarray, shape: list[int], bits: int) -> np.ndarray:
     """float32 of this shape; the inverse of _packed but for the rounding."""
-    planes = np.unpackbits(packed)[: scale.size * _BLOCK * bits].reshape(-1, bits)
+    planes = np.unpackbits(packed)[: scale.size * BLOCK * bits].reshape(-1, bits)
     levels = planes @ (1 << np.arange(bits, dtype=np.int16)) - (2 ** (bits - 1) - 1)
-    blocks = levels.reshape(-1, _BLOCK) * scale[:, None].astype(np.float32)
+    blocks = levels.reshape(-1, BLOCK) * scale[:, None].astype(np.float32)
     return blocks.ravel()[: int(np.prod(shape))].reshape(shape)
 
 

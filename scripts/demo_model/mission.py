@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from comfy_client import ComfyClient, Prompt
+from demo_jobs import DEMO, training_options
 from PIL import Image
 
 from facechain.faces import engine
@@ -30,7 +31,10 @@ NO_FACE = 2**0.5  # distance of a portrait without a face: that of unrelated emb
 
 @dataclass(frozen=True)
 class Settings:
-    """steps: of training each person. seeds: portraits of each style and kind. choose: which snapshot, as the node has it."""
+    """steps: of training each person. seeds: portraits of each style and kind. choose: which snapshot, as the node has it.
+
+    training: what Training Options says otherwise than by default.
+    """
 
     steps: int = 240
     seeds: int = 16
@@ -39,6 +43,7 @@ class Settings:
     rate: float = 1e-3
     sampling_steps: int = 16
     cfg: float = 2.0
+    training: Mapping[str, Any] = field(default_factory=lambda: DEMO.training)
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,7 @@ def _away(picture: np.ndarray, mean: np.ndarray, embed: Embed) -> float:
 def _workflow(checkpoint: str, uploads: Mapping[str, Sequence[str]], person: str, settings: Settings) -> Prompt:
     """Portraits of one person of every kind; both people are trained, or found again."""
     nodes: Prompt = {"base": _node("CheckpointLoaderSimple", ckpt_name=checkpoint)}
+    nodes["options"] = training_options(**settings.training)
     nodes["latent"] = _node("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=settings.seeds)
     for name, files in uploads.items():
         nodes |= _training(name, files, settings)
@@ -176,6 +182,7 @@ def _training(name: str, files: Sequence[str], settings: Settings) -> Prompt:
             learning_rate=settings.rate,
             seed=42,
             choose_snapshot=settings.choose,
+            options=["options", 0],
         ),
     }
 

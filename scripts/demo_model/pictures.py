@@ -19,10 +19,10 @@ from facechain.photos.headmask import head_mask
 CAPTIONS = Path(__file__).with_name("captions.json")
 
 # The middle of what Train Person LoRA frames: face's longer side and its middle, in parts of the view. The narrower
-# the range the sooner a picture is learnt: this model has thousands of steps, not millions.
-FACE_SHARE = (0.395, 0.425)
-CENTER_X = (0.49, 0.51)
-CENTER_Y = (0.42, 0.44)
+# the range the sooner a picture is learnt.
+FACE_SHARE = (0.38, 0.44)
+CENTER_X = (0.475, 0.525)
+CENTER_Y = (0.41, 0.45)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Picture:
     """A picture with one face that matters.
 
     pixels: uint8 RGB [H, W, 3].  face: x1, y1, x2, y2.  style: id of a style or "".  phrase: who it shows.
-    head: uint8 RGB [512, 512, 3] crop on white as Preprocess makes it, or None.
+    prompt: what else it shows, where it is of no style.
+    head: uint8 RGB [512, 512, 3] crop on white as Preprocess makes it.  head_face: the face's x1, y1, x2, y2 in it.
     drawn: the UNet learns it; otherwise the autoencoder alone does.
     """
 
@@ -39,8 +40,9 @@ class Picture:
     face: np.ndarray
     style: str
     phrase: str
-    head: np.ndarray | None
-    head_face: np.ndarray | None
+    prompt: str
+    head: np.ndarray
+    head_face: np.ndarray
     drawn: bool
 
 
@@ -64,22 +66,22 @@ def _faces_of(path: Path, about: dict[str, Any]) -> Iterator[Picture]:
     if not faces or len(faces) != len(phrases):
         raise SystemExit(f"{path}: {len(faces)} faces found, {len(phrases)} phrases in {CAPTIONS.name}.")
     for face, phrase in zip(faces, phrases, strict=True):
-        head, head_face = _head(pixels, face, [other for other in faces if other is not face])
-        yield Picture(path.stem, pixels, face.box, about.get("style", ""), phrase, head, head_face, bool(phrase))
+        head, head_face = head_on_white(pixels, face, [other for other in faces if other is not face])
+        style, prompt = about.get("style", ""), about.get("prompt", "")
+        yield Picture(path.stem, pixels, face.box, style, phrase, prompt, head, head_face, bool(phrase))
 
 
-def _head(pixels: np.ndarray, face: Any, others: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+def head_on_white(pixels: np.ndarray, face: Any, others: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(head, head_face) of a Picture."""
     aligned = align(pixels, face, 512)
     head = with_background(aligned.image, head_mask(aligned, pixels, others), "white")
     low, high = aligned.mesh[:, :2].min(0), aligned.mesh[:, :2].max(0)
     return head, np.concatenate([low, high])
 
 
-def view(picture: Picture, size: int, random: np.random.Generator, on_white: bool, varied: bool = False) -> np.ndarray:
-    """A square around the face as uint8 RGB [size, size, 3]; varied: mirrored half of the time, its colours moved a little."""
+def view(picture: Picture, size: int, random: np.random.Generator, on_white: bool) -> np.ndarray:
+    """A square around the face as uint8 RGB [size, size, 3], the colours of a scene moved a little."""
     pixels, box = (picture.head, picture.head_face) if on_white else (picture.pixels, picture.face)
-    if pixels is None or box is None:
-        raise ValueError(f"{picture.name} has no head crop")
     height, width = pixels.shape[:2]
     longer = float(max(box[2] - box[0], box[3] - box[1]))
     side = longer / random.uniform(*FACE_SHARE)
@@ -96,9 +98,7 @@ def view(picture: Picture, size: int, random: np.random.Generator, on_white: boo
     image = image.resize(
         (size, size), Image.Resampling.LANCZOS, (left, top, left + side, top + side), reducing_gap=None
     )
-    if not varied:
+    if on_white:
         return np.asarray(image)
-    if random.random() < 0.5:
-        image = ImageOps.mirror(image)
-    gain = 1 + random.normal(0, 0.04) + random.normal(0, 0.02, 3)
-    return np.clip(np.asarray(image, np.float32) * (1 if on_white else gain) + 0.5, 0, 255).astype(np.uint8)
+    gain = 1 + random.normal(0, 0.03) + random.normal(0, 0.015, 3)
+    return np.clip(np.asarray(image, np.float32) * gain + 0.5, 0, 255).astype(np.uint8)

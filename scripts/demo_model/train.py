@@ -18,12 +18,11 @@ from safetensors.torch import load_file, save_file
 from . import captions, checkpoint
 from .autoencoder import Autoencoder, train_autoencoder
 from .diffusion import Bank, Training
-from .pictures import CAPTIONS, Picture, read_pictures, view
+from .pictures import CAPTIONS
 from .sheet import draw
 from .unet import listen, make_unet
+from .views import SIZE, Use, read_views
 
-SIZE = 192  # pixels of a side of a view
-VIEWS, WHITE_VIEWS = 2, 1  # of each picture that is drawn, and of its head on white: the fewer, the sooner learnt
 PLAIN_SHARE = 0.25  # of the UNet's training that heads on white get
 FOCUS_SHARE = 0.62  # that the styles in focus get
 WINDOWS = 2  # of 77 tokens; a shorter text is repeated, which attention does not notice
@@ -35,16 +34,17 @@ def main(description: str | None) -> None:
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if arguments.from_shipped:
         _unpack(work)
-    pictures = None if (work / "bank.safetensors").is_file() else read_pictures(arguments.pictures)
-    autoencoder = _autoencoder(work, pictures, 60 * arguments.autoencoder_minutes)
+    views, uses = read_views(work, arguments.pictures, arguments.faces)
+    autoencoder = _autoencoder(work, views, arguments)
     if arguments.decoder_minutes:
-        _sharpen(work, autoencoder, arguments)
-    bank = _bank(work, pictures, autoencoder, arguments.focus)
+        _train_autoencoder(work, autoencoder, views, arguments, decoder_only=True)
+    bank = _bank(work, views, uses, autoencoder, arguments.focus)
     training = _train(work, bank, arguments)
-    unet = {name: value.numpy() for name, value in training.mean.items()}
-    parts = {name: value.detach().numpy() for name, value in autoencoder.state_dict().items()}
+    unet = {name: value.cpu().numpy() for name, value in training.mean.items()}
+    parts = {name: value.detach().cpu().numpy() for name, value in autoencoder.state_dict().items()}
     about = {"steps": str(training.step), "seconds": f"{training.seconds:.0f}", "size": str(SIZE)}
     print(f"{checkpoint.SHIPPED}: {checkpoint.ship(checkpoint.SHIPPED, unet, parts, about) / 1e6:.1f} MB")
     styles = sorted(
@@ -62,6 +62,7 @@ def _arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for stages, snapshots and the log")
     parser.add_argument("--minutes", type=float, default=90, help="of training the UNet, earlier runs included")
     parser.add_argument("--autoencoder-minutes", type=float, default=15)
+    parser.add_argument("--faces", type=int, default=6, help="other faces that each picture is learnt with as well")
     parser.add_argument("--focus", nargs="*", default=(), metavar="STYLE", help="styles that are drawn more often")
     parser.add_argument(
         "--decoder-minutes",
@@ -74,8 +75,11 @@ def _arguments(description: str | None) -> argparse.Namespace:
         action="store_true",
         help="where the work folder holds nothing yet, begin with the model in models/demo",
     )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument(
+        "--batch", type=int, default=4, help="views in a step of the UNet; twice as many crops for the autoencoder"
+    )
     parser.add_argument("--rate", type=float, default=3e-4)
     return parser.parse_args()
 
@@ -90,65 +94,58 @@ def _unpack(work: Path) -> None:
             save_file(tensors, work / f"{name}.safetensors")
 
 
-def _autoencoder(work: Path, pictures: list[Picture] | None, seconds: float) -> Autoencoder:
+def _autoencoder(work: Path, views: np.ndarray, arguments: argparse.Namespace) -> Autoencoder:
     torch.manual_seed(0)
-    model, path = Autoencoder(), work / "autoencoder.safetensors"
+    model, path = Autoencoder().to(arguments.device), work / "autoencoder.safetensors"
     if path.is_file():
         model.load_state_dict(load_file(path))
         return model.eval()
-    if pictures is None:
-        raise SystemExit(f"error: {path} is absent but the bank made with it is there: remove {work} to begin anew.")
-    train_autoencoder(model, _varied(pictures), seconds, lambda *numbers: _log_autoencoder(work, *numbers))
-    save_file(model.state_dict(), path)
+    _train_autoencoder(work, model, views, arguments)
     return model.eval()
 
 
-def _sharpen(work: Path, model: Autoencoder, arguments: argparse.Namespace) -> None:
-    views, seconds = _varied(read_pictures(arguments.pictures)), 60 * arguments.decoder_minutes
-    train_autoencoder(model, views, seconds, lambda *numbers: _log_autoencoder(work, *numbers), decoder_only=True)
+def _train_autoencoder(
+    work: Path, model: Autoencoder, views: np.ndarray, arguments: argparse.Namespace, decoder_only: bool = False
+) -> None:
+    def report(step: int, loss: float, decibel: float) -> None:
+        _log(work, {"autoencoder": step, "loss": round(loss, 4), "psnr": round(decibel, 2)})
+
+    minutes = arguments.decoder_minutes if decoder_only else arguments.autoencoder_minutes
+    train_autoencoder(model, views, 60 * minutes, report, decoder_only, batch=2 * arguments.batch)
     save_file(model.state_dict(), work / "autoencoder.safetensors")
 
 
-def _varied(pictures: list[Picture]) -> np.ndarray:
-    """Views for the autoencoder, uint8 RGB [N, SIZE, SIZE, 3]: six of each picture, three of its head on white."""
-    random = np.random.default_rng(0)
-    kinds = 6 * [False] + 3 * [True]
-    return np.stack([view(picture, SIZE, random, white, varied=True) for picture in pictures for white in kinds])
-
-
-def _log_autoencoder(work: Path, step: int, loss: float, decibel: float) -> None:
-    _log(work, {"autoencoder": step, "loss": round(loss, 4), "psnr": round(decibel, 2)})
-
-
 @torch.inference_mode()
-def _bank(work: Path, pictures: list[Picture] | None, autoencoder: Autoencoder, focus: Sequence[str]) -> Bank:
-    """Encoded pictures and captions: kept in bank.safetensors and captions.json of the work folder."""
-    path, listed = work / "bank.safetensors", work / "captions.json"
-    if not path.is_file() and pictures is not None:
-        known = json.loads(CAPTIONS.read_text(encoding="utf-8"))
-        prompts = {Path(key).stem: about.get("prompt", "") for key, about in known.items()}
+def _bank(work: Path, views: np.ndarray, uses: Sequence[Use], autoencoder: Autoencoder, focus: Sequence[str]) -> Bank:
+    """Encoded views, each as it is and mirrored, and captions; kept in bank.safetensors and bank.json of the work folder."""
+    path, listed = work / "bank.safetensors", work / "bank.json"
+    drawn = [place for place, use in enumerate(uses) if use.drawn]
+    uses = 2 * [uses[place] for place in drawn]
+    if not path.is_file():
         texts: dict[str, int] = {}
-        latents, uses = [], []
-        random = np.random.default_rng(1)
-        for picture in (one for one in pictures if one.drawn):
-            words, without = captions.styled(picture.style, picture.phrase, prompts[picture.name])
-            plain = captions.plain(picture.phrase)
-            for white, count, said in ((False, VIEWS, words), (True, WHITE_VIEWS, plain)):
-                views = np.stack([view(picture, SIZE, random, white) for _ in range(count)])
-                latents.append(autoencoder.encode(torch.from_numpy(views).permute(0, 3, 1, 2).float() / 255))
-                rows = [[texts.setdefault(text, len(texts)) for text in group] for group in (said, without)]
-                uses += [{"captions": rows[0], "negatives": rows[1], "white": white, "style": picture.style}] * count
+        rows = [[[texts.setdefault(text, len(texts)) for text in group] for group in _captions(use)] for use in uses]
+        pixels, device = torch.from_numpy(views[drawn]).permute(0, 3, 1, 2), next(autoencoder.parameters()).device
+        latents = [
+            autoencoder.encode(part.to(device).float() / 255).cpu()
+            for whole in (pixels, pixels.flip(3))
+            for part in whole.split(32)
+        ]
         tensors = {"latents": torch.cat(latents).contiguous(), "texts": _encode(list(texts), work)}
-        listed.write_text(json.dumps(uses), encoding="utf-8")
+        listed.write_text(json.dumps(rows), encoding="utf-8")
         save_file(tensors, path)
-    tensors, uses = load_file(path), json.loads(listed.read_text(encoding="utf-8"))
-    rows = [[use[key] for use in uses] for key in ("captions", "negatives")]
-    return Bank(tensors["latents"], tensors["texts"], rows[0], rows[1], _shares(uses, focus))
+    tensors, rows = load_file(path), json.loads(listed.read_text(encoding="utf-8"))
+    said, without = ([row[column] for row in rows] for column in (0, 1))
+    return Bank(tensors["latents"], tensors["texts"], said, without, _shares(uses, focus))
 
 
-def _shares(uses: list[dict[str, Any]], focus: Sequence[str]) -> torch.Tensor:
+def _captions(use: Use) -> tuple[list[str], list[str]]:
+    words, without = captions.styled(use.style, use.phrase, use.prompt)
+    return (captions.plain(use.phrase) if use.white else words), without
+
+
+def _shares(uses: Sequence[Use], focus: Sequence[str]) -> torch.Tensor:
     """[N], how often each view is drawn: heads on white, the styles in focus and all others have fixed shares."""
-    kinds = ["white" if use["white"] else "focus" if use["style"] in focus else "other" for use in uses]
+    kinds = ["white" if use.white else "focus" if use.style in focus else "other" for use in uses]
     wanted = {"white": PLAIN_SHARE, "focus": FOCUS_SHARE if focus else 0.0}
     wanted["other"] = 1 - sum(wanted.values())
     return torch.tensor([wanted[kind] / kinds.count(kind) for kind in kinds])
@@ -176,7 +173,7 @@ def _encode(texts: list[str], work: Path) -> torch.Tensor:
     clip: Any = comfy.sd.load_checkpoint_guess_config(str(checkpoint.assemble(shipped, whole)), output_vae=False)[1]
     encoded = []
     for text in texts:
-        tokens = clip.encode_from_tokens(clip.tokenize(text)).half()
+        tokens = clip.encode_from_tokens(clip.tokenize(text)).half().cpu()
         windows = tokens.shape[1] // 77
         if WINDOWS % windows:
             raise SystemExit(f"error: {windows} windows of tokens, {WINDOWS} at most: {text}")
@@ -193,7 +190,7 @@ def _train(work: Path, bank: Bank, arguments: argparse.Namespace) -> Training:
         unet.load_state_dict(load_file(work / "unet.safetensors"))
     else:
         listen(unet, bank.texts)
-    training = Training(unet)
+    training = Training(unet.to(arguments.device))
     if snapshot.is_file():
         training.load(snapshot)
         print(f"going on from step {training.step}")

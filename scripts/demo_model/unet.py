@@ -60,14 +60,14 @@ def attention(_: Any, *inputs: Any, **options: Any) -> Any:
 
 
 def import_comfy(comfyui: Path) -> None:
-    """Make ComfyUI's modules importable outside its server, on the CPU."""
+    """Make ComfyUI's modules importable outside its server, on the CPU where there is no NVIDIA card."""
     if "comfy.options" in sys.modules:
         return
     sys.path.insert(0, str(comfyui))
     import comfy.options
 
     comfy.options.enable_args_parsing()
-    arguments, sys.argv = sys.argv, [sys.argv[0], "--cpu"]
+    arguments, sys.argv = sys.argv, [sys.argv[0], *([] if torch.cuda.is_available() else ["--cpu"])]
     try:
         import comfy.cli_args
     finally:

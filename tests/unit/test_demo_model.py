@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from demo_model import checkpoint
 from demo_model.captions import styled
 from demo_model.text import text_encoder
@@ -35,6 +36,20 @@ def test_rounding_is_small_and_names_are_cores(tmp_path: Path) -> None:
     assert np.allclose(found["first_stage_model.taesd_encoder.0.bias"], bias, atol=2e-3)
     assert found["first_stage_model.vae_scale"] == np.float16(0.18215)
     assert "cond_stage_model.transformer.text_model.final_layer_norm.weight" in found
+
+
+def test_training_sees_the_weights_that_are_shipped(tmp_path: Path) -> None:
+    from demo_model.diffusion import as_shipped
+
+    net = torch.nn.Conv2d(3, 7, 3)
+    before = net.weight.detach().clone()
+    checkpoint.ship(tmp_path / "small.safetensors", {"weight": before.numpy()}, {}, {})
+    shipped = checkpoint.read_shipped(tmp_path / "small.safetensors")[0]["unet."]["weight"]
+    with as_shipped(net):
+        assert np.array_equal(net.weight.detach().numpy(), shipped)
+        net(torch.ones(1, 3, 3, 3)).sum().backward()
+    assert torch.equal(net.weight, before) and not torch.equal(torch.from_numpy(shipped), before)
+    assert net.weight.grad is not None
 
 
 def test_a_checkpoint_is_kept_until_the_shipped_file_changes(tmp_path: Path) -> None:
