@@ -58,6 +58,7 @@ def _run(host: comfy_host.ComfyHost, arguments: argparse.Namespace) -> None:
     choices = demo_jobs.Choices(
         checkpoint=checkpoint,
         settings=small.settings,
+        training=small.training,
         faces=arguments.faces if arguments.template else demo_jobs.TEMPLATE_FACES,
         preset=arguments.preset,
     )

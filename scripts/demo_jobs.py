@@ -13,6 +13,11 @@ from comfy_install import HostError
 Prompt = dict[str, dict[str, Any]]
 
 WORKFLOWS = comfy_host.ROOT / "workflows" / "api"
+# Widgets of Training Options.
+OPTIONS = (
+    *("optimizer", "schedule", "warmup", "accumulation", "alpha", "layers", "clip_rate", "head_focus", "min_snr_gamma"),
+    *("noise_offset", "caption_dropout", "weight_decay", "precision", "checkpointing", "prior_weight"),
+)
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic"}
 
 # Parts of the six-people photo (left, top, right, bottom): three people as the template,
@@ -24,9 +29,13 @@ TEMPLATE_FACES = "3, 1"
 
 @dataclass(frozen=True)
 class Small:
-    """How the demo uses a base model: settings of widgets by node, styles (None: the workflow's), a note for the end."""
+    """How the demo uses a base model: settings of widgets by node, styles (None: the workflow's), a note for the end.
+
+    training: what Training Options says otherwise than by default.
+    """
 
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     styles: tuple[str | None, ...] = (None,)
     note: str = ""
 
@@ -46,11 +55,13 @@ STANDIN = Small(
 )
 DEMO = Small(
     {
-        "FaceChain_TrainPersonLoRA": {"steps": 120, "resolution": 192},
+        "FaceChain_TrainPersonLoRA": {"steps": 240, "resolution": 192, "rank": 16, "learning_rate": 1e-3},
         "EmptyLatentImage": {"width": 192, "height": 192, "batch_size": 2},
         "KSampler": {"steps": 20, "cfg": 2.0},
         "FaceChain_GroupPortrait": {"denoise": 0.0},
     },
+    # A small network has little attention: the person has to be learnt in its convolutions too.
+    training={"layers": "all", "head_focus": 1.0},
     # different from each other in light, clothes and place
     styles=(
         *("working_suit", "armor", "chinese_winter_hanfu", "wedding_dress", "snow_white"),
@@ -63,10 +74,11 @@ DEMO = Small(
 
 @dataclass(frozen=True)
 class Choices:
-    """What to put into a workflow as shipped. settings: of widgets, by node, for a small base model."""
+    """What to put into a workflow as shipped. settings, training: as in Small."""
 
     checkpoint: str
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     faces: str = ""
     style: str | None = None
     preset: str | None = None
@@ -93,8 +105,21 @@ def workflow(name: str, choices: Choices, uploads: dict[str, list[str]]) -> Prom
             values["preset"] = choices.preset
         elif kind == "FaceChain_LoadStyle" and choices.style:
             values["style"] = choices.style
+        if kind == "FaceChain_TrainPersonLoRA" and choices.training:
+            values["options"] = ["training_options", 0]
         values |= choices.settings.get(kind, {})
+    if choices.training:
+        prompt["training_options"] = training_options(**choices.training)
     return prompt
+
+
+def training_options(**chosen: Any) -> dict[str, Any]:
+    """The node Training Options with these settings, all others as they are by default."""
+    from facechain.training.config import TrainConfig
+
+    defaults = TrainConfig()
+    values = {name: getattr(defaults, name) for name in OPTIONS}
+    return {"class_type": "FaceChain_TrainingOptions", "inputs": values | chosen}
 
 
 def inputs(
