@@ -17,7 +17,9 @@ def check(read_files: bool = False) -> dict[str, Any]:
     from ..facechain.check import system_check
 
     # the route has no job that could be cancelled, and reads no files
-    return system_check(machine(), folders_of, _host.insightface_folders(), read_files, lambda _done: _host.check_cancel())
+    return system_check(
+        machine(), folders_of, _host.insightface_folders(), read_files, lambda _done: _host.check_cancel()
+    )
 
 
 def machine() -> Any:

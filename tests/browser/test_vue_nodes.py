@@ -63,6 +63,26 @@ def test_groups_hold_their_nodes_and_no_node_covers_another(page: FrontEnd, name
     assert page.problems == []
 
 
+def test_what_our_scripts_add_works_there_too(page: FrontEnd, pictures: Path) -> None:
+    page.load(_read("trained_portrait"))
+    page.close_dialogs()
+    prompts = page.page.locator(".lg-node textarea[data-facechain=prompts]")
+    prompts.wait_for()
+    page.page.wait_for_function("() => document.querySelector('[data-facechain=prompts]').value.includes('blazer')")
+    box = prompts.bounding_box()
+    scale = page.page.evaluate("() => app.canvas.ds.scale")
+    assert box and box["height"] >= 140 * scale and box["width"] >= 300 * scale
+    page.page.locator(".lg-node").get_by_role("button", name="choose by picture").click()
+    page.page.locator(".facechain-gallery [data-style=kimono]").click()
+    page.page.wait_for_function("() => document.querySelector('[data-facechain=prompts]').value.includes('obi')")
+    page.page.screenshot(path=pictures / "vue_gallery_chosen.png")
+    page.load(_read("train_person"))
+    page.close_dialogs()
+    page.page.locator(".lg-node").get_by_role("button", name="upload photos").wait_for()
+    page.page.locator(".lg-node .facechain-cards p.hint").wait_for()
+    assert page.problems == []
+
+
 def _group_of(node: dict[str, Any], graph: dict[str, Any]) -> str:
     """The group that the node's upper left corner lies in, as the graph was drawn; "" for none."""
     for group in graph["groups"]:
