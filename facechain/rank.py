@@ -161,13 +161,20 @@ def report_of(ranking: Ranking, person: Person, engine: FaceEngine) -> dict[str,
     }
 
 
-def sheet_of(ranking: Ranking, small: Mapping[int, np.ndarray], person: Person, keep: int) -> np.ndarray:
+def sheet_of(
+    ranking: Ranking,
+    small: Mapping[int, np.ndarray],
+    person: Person,
+    keep: int,
+    check: Callable[[], None] = lambda: None,
+) -> np.ndarray:
     """Contact sheet, uint8 RGB [H, W, 3]: ranked pictures first, then the rejected ones with their reasons.
 
-    small: the pictures of small_pictures.
+    small: the pictures of small_pictures. check: called before each of them; may raise to cancel.
     """
     tiles = []
     for place, verdict in enumerate(ranking.in_order[:MOST_SHOWN]):
+        check()
         if verdict.percent is None:
             lines, colour = (f"picture {verdict.picture + 1}", verdict.reason), sheets.NEUTRAL
         else:
@@ -179,15 +186,18 @@ def sheet_of(ranking: Ranking, small: Mapping[int, np.ndarray], person: Person, 
     return sheets.contact_sheet(tiles, title=title, left_out=len(ranking.in_order) - len(tiles))
 
 
-def small_pictures(ranking: Ranking, images: Sequence[torch.Tensor]) -> dict[int, np.ndarray]:
+def small_pictures(
+    ranking: Ranking, images: Sequence[torch.Tensor], check: Callable[[], None] = lambda: None
+) -> dict[int, np.ndarray]:
     """By number the first MOST_SHOWN pictures in their order, uint8 RGB, the longer side at most 192 pixels.
 
-    images: IMAGE batches, as they were ranked.
+    images: IMAGE batches, as they were ranked. check: called before each picture; may raise to cancel.
     """
     shown = {verdict.picture for verdict in ranking.in_order[:MOST_SHOWN]}
     small = {}
     for number, picture in enumerate(pictures_in(images)):
         if number in shown:
+            check()
             height, width = picture.shape[1:3]
             scale = min(1.0, 192 / max(height, width))
             size = max(1, round(height * scale)), max(1, round(width * scale))

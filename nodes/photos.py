@@ -256,8 +256,9 @@ class Preprocess(io.ComfyNode):
         looker = _host.face_engine(engine[0])
         intake = take_in(Photos(photos), names or [], looker, options, guide, progress, refiner)
         person = save_new(intake.person, target) if save[0] else intake.person
-        pictures = pictures_of(intake)
-        report, verdicts = from_pixels(report_sheet(intake, pictures)), intake.as_json()
+        pictures = pictures_of(intake, _host.check_cancel)
+        report = from_pixels(report_sheet(intake, pictures, _host.check_cancel))
+        verdicts = intake.as_json()
         cards = verdict_cards(intake, pictures, cls)
         shown = {**ui.PreviewImage(report, cls=cls).as_dict(), "text": (verdicts,), **cards}
         return io.NodeOutput(person, person.images, person.masks, person.caption, report, verdicts, ui=shown)

@@ -103,8 +103,8 @@ class SimilarityRank(io.ComfyNode):
         kept = ranking.kept(keep[0])
         ranked = [pictures[verdict.picture] for verdict in kept]
         scores = [math.nan if verdict.percent is None else verdict.percent for verdict in kept]
-        small = small_pictures(ranking, images)
-        sheet = from_pixels(sheet_of(ranking, small, who, keep[0]))
+        small = small_pictures(ranking, images, _host.check_cancel)
+        sheet = from_pixels(sheet_of(ranking, small, who, keep[0], _host.check_cancel))
         rejected = [pictures[verdict.picture] for verdict in ranking.rejected] or _host.nothing()
         report = json.dumps(report_of(ranking, who, networks), ensure_ascii=False, indent=1)
         shown = {**ui.PreviewImage(sheet, cls=cls).as_dict(), "text": (report,)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -38,8 +38,10 @@ _LABELS = {
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
 
 
-def report_sheet(intake: Intake, pictures: Sequence[Image.Image]) -> np.ndarray:
-    """uint8 RGB [H, W, 3]. pictures: those of pictures_of."""
+def report_sheet(
+    intake: Intake, pictures: Sequence[Image.Image], check: Callable[[], None] = lambda: None
+) -> np.ndarray:
+    """uint8 RGB [H, W, 3]. pictures: those of pictures_of. check: called before each card; may raise to cancel."""
     count = len(intake.verdicts)
     columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
     rows = math.ceil(count / columns)
@@ -49,6 +51,7 @@ def report_sheet(intake: Intake, pictures: Sequence[Image.Image]) -> np.ndarray:
     sheet = Image.new("RGB", (width, height), _PAPER)
     _draw_head(sheet, intake)
     for place, (verdict, picture) in enumerate(zip(intake.verdicts, pictures, strict=True)):
+        check()
         row, column = divmod(place, columns)
         card = _card(verdict, picture)
         sheet.paste(card, (_GAP + column * (_CARD_SIZE[0] + _GAP), head + row * (_CARD_SIZE[1] + _GAP)))
@@ -135,9 +138,13 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, at: tuple[int, int]) -> No
         _write(pen, (x + 134, y), shown, 13, _INK, 46)
 
 
-def pictures_of(intake: Intake) -> list[Image.Image]:
-    """Each photo as the report shows it, in their order, at most 192 x 192."""
-    return [_picture(intake, place) for place in range(len(intake.verdicts))]
+def pictures_of(intake: Intake, check: Callable[[], None] = lambda: None) -> list[Image.Image]:
+    """Each photo as the report shows it, in their order, at most 192 x 192. check: called before each; may raise."""
+    found = []
+    for place in range(len(intake.verdicts)):
+        check()
+        found.append(_picture(intake, place))
+    return found
 
 
 def _picture(intake: Intake, place: int) -> Image.Image:

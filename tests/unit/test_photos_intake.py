@@ -271,6 +271,15 @@ def test_cancel_passes_through(astronaut: np.ndarray) -> None:
     with pytest.raises(Interrupted):
         take_in(Photos([from_pixels(astronaut)]), [], engine(), IntakeOptions(), progress=cancel)
 
+    def cancel_the_drawing() -> None:
+        raise Interrupted
+
+    found = intake(astronaut)  # the report of 200 photos takes seconds
+    with pytest.raises(Interrupted):
+        pictures_of(found, cancel_the_drawing)
+    with pytest.raises(Interrupted):
+        report_sheet(found, pictures_of(found), cancel_the_drawing)
+
 
 @pytest.mark.parametrize("name", ["小明的照片.jpg", "a" * 300, "😀.png", "x\ny\t.jpg", ""])
 def test_any_file_name_can_be_drawn(astronaut: np.ndarray, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,10 @@ def poses(shared_data: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def man(poses: list[np.ndarray]) -> Person:
     return person_of(poses[:2])
+
+
+def cancel() -> None:
+    raise KeyError("cancelled")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +166,11 @@ def test_pictures_are_views(poses: list[np.ndarray]) -> None:
 def test_sheet_and_report(man: Person, poses: list[np.ndarray], group: np.ndarray) -> None:
     images = [from_pixels(group), from_pixels(poses[0])]
     ranking = rank(images, man, EMBEDDED)
-    sheet = sheet_of(ranking, small_pictures(ranking, images), man, 4)
+    small = small_pictures(ranking, images)
+    sheet = sheet_of(ranking, small, man, 4)
+    for draw in (partial(small_pictures, ranking, images), partial(sheet_of, ranking, small, man, 4)):
+        with pytest.raises(KeyError, match="cancelled"):  # hundreds of pictures take seconds
+            draw(check=cancel)
     assert sheet.dtype == np.uint8 and sheet.shape[0] > 192 and sheet.shape[1] > 2 * 192
     # the ranked portrait comes first, although the group was put in first
     thumbnail = np.asarray(Image.fromarray(poses[0]).resize((192, 192), Image.Resampling.BOX)).astype(int)
