@@ -233,9 +233,9 @@ def _diffusers(arguments: argparse.Namespace, facechain: bool) -> dict[str, floa
 
     diffusers: Any = importlib.import_module("diffusers")
     dtype, device = getattr(torch, arguments.precision), "cuda" if torch.cuda.is_available() else "cpu"
-    unet = (
-        diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768).to(device, dtype).requires_grad_(False)
-    )
+    with torch.device(device):  # on a card its random weights take no time
+        unet = diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+    unet = unet.to(dtype).requires_grad_(False)
     rank = 4 if facechain else RANK
     vae = _autoencoder(diffusers).to(device, dtype) if facechain else None
     picture = torch.rand(1, 3, arguments.size, arguments.size, device=device, dtype=dtype)
