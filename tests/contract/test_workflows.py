@@ -173,7 +173,9 @@ def test_noodles_run_from_left_to_right(graph: Graph) -> None:
 
 
 def test_models_can_be_fetched_by_the_front_end(graph: Graph, widgets: dict[str, list[str]]) -> None:
-    """Loaders say where their file comes from, under the very name they load."""
+    """Loaders say where their file comes from and what it is, under the very name they load, as the catalogue does."""
+    listed = json.loads((WORKFLOWS.parent / "models" / "catalog.json").read_text(encoding="utf-8"))["files"]
+    catalogue = {file["file"]: file for file in listed}
     folders = {"CheckpointLoaderSimple": "checkpoints", "ControlNetLoader": "controlnet"}
     folders |= {"LoraLoaderModelOnly": "loras", "UpscaleModelLoader": "upscale_models"}
     loaders = [node for node in graph["nodes"] if node["type"] in folders]
@@ -182,7 +184,8 @@ def test_models_can_be_fetched_by_the_front_end(graph: Graph, widgets: dict[str,
         (model,) = node["properties"]["models"]
         assert model["name"] in _values(node, widgets).values()
         assert model["directory"] == folders[node["type"]]
-        assert re.match(r"https://huggingface\.co/[\w.-]+/[\w.-]+/resolve/main/", model["url"])
+        known = catalogue[model["name"]]
+        assert (model["url"], model["hash"], model["hash_type"]) == (known["url"], known["sha256"], "SHA256")
 
 
 def test_our_nodes_say_which_pack_they_belong_to(graph: Graph) -> None:
