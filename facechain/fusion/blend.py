@@ -1,4 +1,4 @@
-"""Putting the new face in: its light fades in slowly, its lines and pores quickly."""
+"""Putting the new face in: level with the picture at its edge; light fades in slowly, lines and pores quickly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,25 @@ from .masks import smooth_step
 from .sampling import blurred
 
 _COARSE = 0.03  # parts of the face's width: what is wider counts as light
-_QUICK = (0.0, 0.6)  # of the soft mask, between which lines and pores change over
+_QUICK = (0.1, 0.7)  # of the soft mask, between which lines and pores change over
+
+_LEVEL = 0.05  # parts of the face's width over which the picture's brightness at the edge is carried inwards
+_DYING = 0.06  # weight of "no difference", by which it dies away beyond that
+_FARTHEST = 0.2  # differences larger than that are no light
+
+
+def levelled(
+    picture: np.ndarray, face: np.ndarray, alpha: np.ndarray, skin: np.ndarray, face_width: float
+) -> np.ndarray:
+    """face [H, W, 3] with brightness and colour of picture [H, W, 3] along its edge, fading to its own further in.
+
+    alpha: [H, W] 0..1, how much of the face will show. skin: [H, W] 0..1, where both show bare skin.
+    A membrane over the edge's differences, as in Poisson cloning (Perez et al., Poisson Image Editing, 2003), but soft:
+    it dies away inside, and where hair or features meet the edge they do not bleed into the face.
+    """
+    rim = skin * smooth_step(alpha, 0.02, 0.2) * (1 - smooth_step(alpha, 0.6, 0.95))
+    carried = blurred(np.concatenate([(face - picture) * rim[..., None], rim[..., None]], -1), _LEVEL * face_width)
+    return face - (carried[..., :3] / (carried[..., 3:] + _DYING)).clip(-_FARTHEST, _FARTHEST)
 
 
 def blended(picture: np.ndarray, face: np.ndarray, alpha: np.ndarray, face_width: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from ..faces.angles import head_angles
 from ..faces.mesh import five_points
 from . import masks
-from .blend import blended
+from .blend import blended, levelled
 from .eyes import Eye, keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
 from .hidden import hidden_part
@@ -22,13 +22,16 @@ from .shape import mixed_shape
 from .topology import surface
 
 MARGIN = 0.4  # how far the work reaches beyond the mesh, in parts of the face's size
+_EDGE = (0.015, 0.06)  # distances from the outline, parts of the face's width, between which the new face sets in
 _LIDS = 0.025  # margin around the eyes, parts of the face's width, where the picture keeps its own
 _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must be seen to stand in, mirrored
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
 _FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
 _FARTHEST_GAZE = 0.09  # of an eye's width that the new eyes may look past the picture's
-_LIPS_DIFFER = (0.06, 0.16)  # difference of the gaps between the lips from which the picture keeps its own lips
-
+_LIPS_DIFFER = (
+    0.098,
+    0.104,
+)  # difference of the gaps between the lips from which the picture keeps its own: half of both shows two
 # A swap network's part: (picture in the new shape [H, W, 3], how far it moved the five points [5, 2]) to the face that
 # the network drew, in place [H, W, 3], and where it drew it [H, W] 0..1.
 Swap = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -137,11 +140,14 @@ def _new_face(
     target_light, source_light = skin_light(bent, skin, width), skin_light(texture, skin * shown, width)
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
     plain = np.maximum(1 - maps.masks["drawn"], maps.masks["forehead"]) * maps.inside
-    texture = _without_hair(texture, source_light, maps, width)
+    hair = _hair_over(source_light, maps, width)
+    texture = _without_hair(texture, source_light, hair, maps, width)
     ours, theirs = Lit(texture, source_light, bare_source), Lit(bent, target_light, bare_target)
     lit = relit(ours, theirs, plain, maps.masks["broad"], width, skin_tone)
-    lit = with_grain_of(bent, lit, skin * shown, maps.inside)
-    return lit, _visible(bent, maps, shown, source_light, target_light, goal, width)
+    visible = _visible(bent, maps, shown, hair, target_light, goal, width)
+    bare = (1 - maps.masks["features"]) * (1 - source_light.covered) * (1 - target_light.covered)
+    lit = levelled(bent, lit, visible, bare, width)
+    return with_grain_of(bent, lit, skin * shown, maps.inside), visible
 
 
 def _drawn_face(
@@ -160,8 +166,7 @@ def _drawn_face(
         texture, shown = _texture(source, maps, width)
         gain = gain * (mean_skin(texture, bare * shown) / mean_skin(bent, bare)) ** skin_tone
     lit = with_grain_of(bent, (face * gain).astype(np.float32), skin, maps.inside)
-    nothing = SkinLight(light.light, light.fine, np.zeros_like(light.covered))  # a network's face has no hair over it
-    return lit, _visible(bent, maps, seen, nothing, light, goal, width)
+    return lit, _visible(bent, maps, seen, None, light, goal, width)  # a network's face has no hair over it
 
 
 def _texture(source: Source, maps: Maps, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -186,17 +191,18 @@ def _visible(
     bent: np.ndarray,
     maps: Maps,
     shown: np.ndarray,
-    source_light: SkinLight,
+    hair: _Hair | None,
     target_light: SkinLight,
     goal: np.ndarray,
     width: float,
 ) -> np.ndarray:
     """[H, W] 0..1: the soft outline, less what covers the skin in either picture and what the photo does not show."""
     alpha = maps.masks["face"] * shown * smooth_step(maps.facing[..., 2], 0.0, 0.3)
+    alpha = np.minimum(alpha, smooth_step(maps.depth, *_EDGE))  # seen from the side, the outline's zone is narrow
     bare = 1 - maps.masks["features"]
-    own = np.maximum(maps.masks["drawn"], _over_brows(source_light, maps))
-    alpha = alpha * (1 - _hair(source_light, maps, width) * (1 - own))
-    alpha = alpha * (1 - _fringe(source_light.covered, maps) * maps.masks["crown"])
+    if hair is not None:
+        alpha = alpha * (1 - hair.over * (1 - np.maximum(maps.masks["drawn"], _over_brows(maps))))
+        alpha = alpha * (1 - hair.fringe * maps.masks["crown"])
     y = maps.canonical[..., 1]
     around_eyes = smooth_step(y, -0.36, -0.3) * (1 - smooth_step(y, -0.02, 0.04))
     covered, rims = target_light.covered, masks.thin_lines(bent, width) * (1 - maps.masks["drawn"]) * around_eyes
@@ -224,13 +230,6 @@ def _unlike(
     return part * (1 - float(smooth_step(np.array(gaps), *_LIPS_DIFFER)) * maps.masks["lips"])
 
 
-def _fringe(covered: np.ndarray, maps: Maps) -> float:
-    """0..1: whether hair hangs over the forehead of the photo, so that only what is below the brows can be taken."""
-    strip = (maps.inside > 0.5) & (maps.masks["forehead"] > 0.5) & (maps.masks["features"] < 0.5)
-    strip &= maps.masks["face"] > 0.1
-    return float(smooth_step(covered[strip].mean(), 0.1, 0.3)) if strip.any() else 0.0
-
-
 def _looks_away(picture: np.ndarray, mesh: np.ndarray, wanted: dict[str, Eye]) -> bool:
     """Whether the new face's eyes look elsewhere than the picture's did although they were moved."""
     seen = look_at_eyes(picture, mesh)
@@ -238,23 +237,36 @@ def _looks_away(picture: np.ndarray, mesh: np.ndarray, wanted: dict[str, Eye]) -
     return any(a is not None and b is not None and abs(a - b) > _FARTHEST_GAZE for a, b in gazes)
 
 
-def _without_hair(texture: np.ndarray, light: SkinLight, maps: Maps, width: float) -> np.ndarray:
-    """The photo's face with plain skin where its fringe hangs over the brows: the picture's own brows must not be left
-    there, and strands must not come along."""
-    hair = _hair(light, maps, width) * _over_brows(light, maps)
-    return texture + hair[..., None] * (light.skin - texture)
+@dataclass(frozen=True, eq=False)
+class _Hair:
+    """over: [H, W] 0..1, what lies over the photo's forehead and along its outline. fringe: 0..1, whether it hangs over
+    the whole forehead, so that only what is below the brows can be taken."""
+
+    over: np.ndarray
+    fringe: float
 
 
-def _over_brows(light: SkinLight, maps: Maps) -> np.ndarray:
-    """[H, W] 0..1: the brows and a strip over them, where the photo has a fringe."""
-    return _fringe(light.covered, maps) * np.maximum(
-        maps.masks["features"], maps.masks["forehead"] * (1 - maps.masks["crown"])
-    )
+def _hair_over(light: SkinLight, maps: Maps, width: float) -> _Hair:
+    """The photo's hair; shadows and stubble, which do not come from beyond its outline, are its own skin."""
+    strip = (maps.inside > 0.5) & (maps.masks["forehead"] > 0.5) & (maps.masks["features"] < 0.5)
+    strip &= maps.masks["face"] > 0.1
+    fringe = float(smooth_step(light.covered[strip].mean(), 0.1, 0.3)) if strip.any() else 0.0
+    covered = masks.from_outside(light.covered, maps.masks["face"], maps.masks["features"])
+    over = _widened(covered * (1 - maps.masks["features"]) * maps.masks["rim"], 0.03 * width)
+    return _Hair(over, fringe)
 
 
-def _hair(light: SkinLight, maps: Maps, width: float) -> np.ndarray:
-    """[H, W] 0..1: what lies over the photo's forehead and along its outline."""
-    return _widened(light.covered * (1 - maps.masks["features"]) * maps.masks["rim"], 0.03 * width)
+def _without_hair(texture: np.ndarray, light: SkinLight, hair: _Hair, maps: Maps, width: float) -> np.ndarray:
+    """The photo's face with plain skin where hair hangs over the brows: the picture's own brows must not be left there,
+    and neither strands nor the edge of a fringe must come along."""
+    beside = _widened(hair.over, 0.04 * width) * maps.masks["forehead"] * (1 - maps.masks["features"])
+    plain = np.maximum(hair.over * _over_brows(maps), hair.fringe * beside)
+    return texture + plain[..., None] * (light.skin - texture)
+
+
+def _over_brows(maps: Maps) -> np.ndarray:
+    """[H, W] 0..1: the features and a strip over the brows, where the new face shows even if hair hangs over it."""
+    return np.maximum(maps.masks["features"], maps.masks["forehead"] * (1 - maps.masks["crown"]))
 
 
 def _widened(mask: np.ndarray, by: float) -> np.ndarray:

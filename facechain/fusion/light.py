@@ -20,7 +20,7 @@ _DARKER, _BRIGHTER, _COLOUR = 0.30, 0.30, 0.12
 # shine is no feature of the person.
 _SHINE, _SHADE, _BLUSH, _PATCH = 0.3, 0.4, 0.06, 0.02
 _BROAD_SHINE, _BROAD_SHADE = 0.08, 0.2
-_ALIKE = 0.3  # and how far the picture's own shading of that place counts
+_ALIKE = 0.2  # and how far the picture's own shading of that place counts
 _FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
 _STEEPEST, _TINTED = 0.6, (-0.6, 0.3)  # of the tint, and brightness (log) between which it grows
 _ROUGHNESS = (0.6, 1.1)
@@ -91,13 +91,14 @@ def relit(
     Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows and pupils dark.
     On plain skin (plain [H, W] 0..1; broad: cheeks and forehead alone) the source's patches may differ only so far from
     what the same place of the target shows: beyond that they are shadows and shine of the photo's own light. Lines and
-    folds stay. skin_tone: 0..1, part of the source's own skin colour.
+    folds stay. Skin that is darker or lighter takes the tint that the target's has there; blushes are what is left of
+    the source's colours without its own tint. skin_tone: 0..1, part of the source's own skin colour.
     """
     detail = source.detail
     brightness = detail.mean(-1, keepdims=True)
     colourful = _colourfulness(source.light, target.light, plain)
-    colour = (detail - brightness) * colourful
-    detail = brightness + colour
+    own, wanted = shade_tint(source), shade_tint(target)
+    colour = (detail - brightness - own * brightness.clip(*_TINTED)) * colourful
     broad = broad[..., None]
     light = target.light.light * (target.light.fine / target.light.light) ** broad
     patches = _patches(brightness, plain[..., None] + 1e-3, face_width)
@@ -106,13 +107,11 @@ def relit(
     lines = np.minimum(brightness - patches, _SHINE) * _roughness(source, target)
     shine, shade = _SHINE + broad * (_BROAD_SHINE - _SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
     apart = patches - alike
-    calm = (
-        alike + _soft(np.maximum(apart, 0), shine) + _soft(np.minimum(apart, 0), shade) + lines + _soft(colour, _BLUSH)
-    )
-    detail = detail + plain[..., None] * (calm - detail)
-    own, wanted = shade_tint(source), shade_tint(target)
-    tint = skin_tone * own + (1 - skin_tone) * wanted - colourful * own
-    detail = detail + tint * np.clip(detail.mean(-1, keepdims=True), *_TINTED)
+    calm = alike + _soft(np.maximum(apart, 0), shine) + _soft(np.minimum(apart, 0), shade) + lines
+    brightness = brightness + plain[..., None] * (calm - brightness)
+    colour = colour + plain[..., None] * (_soft(colour, _BLUSH) - colour)
+    tint = wanted + skin_tone * (own - wanted)
+    detail = brightness + colour + tint * brightness.clip(*_TINTED)
     own_colour = (mean_skin(source.picture, source.bare) / mean_skin(target.picture, target.bare)) ** skin_tone
     return (_shouldered(light * own_colour, np.exp(detail)) - _FLOOR).astype(np.float32)
 

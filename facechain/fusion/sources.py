@@ -21,7 +21,7 @@ from .masks import mouth_gap
 HALF_PIXEL = np.array([0.5, 0.5, 0.0])
 # What each unlikeness costs: degrees of yaw and pitch that count as 1, and weights of the rest.
 _YAW, _PITCH = 20.0, 30.0
-_QUALITY, _LIPS, _EYES, _LIGHT = 1.0, 3.0, 0.4, 1.0
+_QUALITY, _LIPS, _EYES, _LIGHT, _ODD = 1.0, 3.0, 0.4, 1.0, 1.5
 _KEPT = 4  # people whose prepared photos stay in memory
 _lock = threading.Lock()
 _prepared: OrderedDict[str, list[Photo]] = OrderedDict()
@@ -32,7 +32,8 @@ class Photo:
     """A photo of the person, ready to be used, and what speaks for it.
 
     number: its place in the person's photos, from 0. name: its file name, "" if unknown.
-    yaw, pitch: degrees. quality: 0..1. gap: of the lips. eyes: see `look_at_eyes`. side_light: see `side_light`.
+    yaw, pitch: degrees. quality: 0..1. odd: how far its face lies from the person's other photos, by what they lie apart
+    on average, 1 for a lone photo. gap: of the lips. eyes: see `look_at_eyes`. side_light: see `side_light`.
     """
 
     source: Source
@@ -41,6 +42,7 @@ class Photo:
     yaw: float
     pitch: float
     quality: float
+    odd: float
     gap: float
     eyes: dict[str, Eye]
     side_light: float
@@ -70,6 +72,7 @@ def best_photo(photos: list[Photo], picture: np.ndarray, face: Face) -> Photo:
             abs(photo.yaw - face.yaw) / _YAW
             + abs(photo.pitch - face.pitch) / _PITCH
             + _QUALITY * (1 - photo.quality)
+            + _ODD * photo.odd
             + _LIPS * abs(photo.gap - gap)
             + _EYES * keeps_target_eyes(photo.eyes, eyes)
             + _LIGHT * abs(photo.side_light - light)
@@ -93,7 +96,8 @@ def side_light(picture: np.ndarray, mesh: np.ndarray) -> float:
 def _prepare(person: Person) -> list[Photo]:
     pixels = to_pixels(person.images)
     found = engine("embedded").analyze(pixels, embed=False)
-    photos = [_photo(person, number, faces[0]) for number, faces in enumerate(found) if faces]
+    odd = _oddness(person.embeddings.float().cpu().numpy())
+    photos = [_photo(person, number, faces[0], odd[number]) for number, faces in enumerate(found) if faces]
     if not photos:
         raise FaceError(
             f"no photo of {person.name!r} shows a face that can be fused", "Preprocess sharper, frontal photos"
@@ -101,7 +105,13 @@ def _prepare(person: Person) -> list[Photo]:
     return photos
 
 
-def _photo(person: Person, number: int, face: Face) -> Photo:
+def _oddness(embeddings: np.ndarray) -> np.ndarray:
+    """[N] mean distance of each of [N, D] to the others, 1 on average."""
+    apart = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1).sum(1)
+    return apart / apart.mean() if apart.any() else np.ones(len(apart))
+
+
+def _photo(person: Person, number: int, face: Face, odd: float) -> Photo:
     assert face.mesh is not None
     picture = person.images[number].float().cpu().numpy()
     mask = person.masks[number].float().cpu().numpy()
@@ -114,6 +124,7 @@ def _photo(person: Person, number: int, face: Face) -> Photo:
         yaw=face.yaw,
         pitch=face.pitch,
         quality=float(person.quality[number]),
+        odd=float(odd),
         gap=mouth_gap(mesh),
         eyes=look_at_eyes(picture, mesh),
         side_light=side_light(picture, mesh),

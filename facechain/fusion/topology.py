@@ -99,9 +99,9 @@ def atlas() -> Atlas:
         features=_soft(features, 0.01),
         drawn=_soft(np.maximum.reduce([*(_grown(eye, 0.022) for eye in rings[:2]), *rings[2:]]), 0.012),
         forehead=forehead.astype(np.float32),
-        crown=_soft((1 - _smooth_step(y[:, None] - brow_lines, -0.075, -0.045)).astype(np.float32), 0.02),
+        crown=_soft((1 - _smooth_step(y[:, None] - brow_lines, -0.14, -0.09)).astype(np.float32), 0.02),
         rim=np.maximum(1 - _smooth_step(distance, 0.06, 0.2), above_brows).astype(np.float32),
-        lips=_soft(_grown(rings[4], 0.03), 0.02),
+        lips=_soft(_grown(rings[4], 0.05), 0.015),
         broad=_broad(np.maximum.reduce([*rings, _drawn(NOSE)])),
     )
 

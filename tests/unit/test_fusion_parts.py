@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facechain.fusion.blend import blended
+from facechain.fusion.blend import blended, levelled
 from facechain.fusion.grain import with_grain_of
 from facechain.fusion.light import Lit, relit, shade_tint, skin_light
 from facechain.fusion.masks import from_outside, mouth_gap, open_mouth, ring_mask, smooth_step
@@ -157,6 +157,31 @@ def test_shadows_take_the_pictures_colour() -> None:
     assert dark[0] / dark[2] > 1.1 * bright[0] / bright[2]
 
 
+def test_a_warm_photos_shadows_are_never_blue() -> None:
+    """Its own tint goes once: stubble of a reddish photo is as dark and as warm as the picture's skin would be."""
+    skin = np.ones((120, 120), np.float32)
+    rows, columns = np.mgrid[:120, :120]
+    stubble = (np.sin(rows / 3) * np.sin(columns / 3) * 0.25)[..., None].astype(np.float32)
+    red = np.array([0.8, 0.5, 0.4], np.float32) * np.exp(stubble * np.array([0.4, 1.0, 1.6], np.float32))
+    mild = np.array([0.8, 0.65, 0.6], np.float32) * np.exp(stubble * np.array([0.9, 1.0, 1.1], np.float32))
+    new = relit(lit(red, 100), lit(mild, 100), skin, 0 * skin, 100)
+    dark, bright = (new[stubble[..., 0] * sign > 0.15].mean(0) for sign in (-1, 1))
+    assert dark[0] / dark[2] > bright[0] / bright[2]
+
+
+def test_a_face_is_level_with_the_picture_along_its_edge() -> None:
+    """Where it fades out it has the picture's brightness, in its middle its own; hair at the edge is no measure."""
+    picture = np.full((200, 200, 3), 0.4, np.float32)
+    face = np.full((200, 200, 3), 0.55, np.float32)
+    distance = np.hypot(*(np.mgrid[:200, :200] - 100.0))
+    alpha = (1 - smooth_step(distance, 70, 90)).astype(np.float32)
+    skin = np.ones((200, 200), np.float32)
+    level = levelled(picture, face, alpha, skin, 200)[..., 0]
+    edge = (alpha > 0.2) & (alpha < 0.6)
+    assert abs(level[edge] - 0.4).max() < 0.05 and level[100, 100] > 0.545
+    np.testing.assert_array_equal(levelled(picture, face, alpha, 0 * skin, 200), face)
+
+
 def test_a_blended_edge_keeps_the_contrast_of_both_skins() -> None:
     rng = np.random.default_rng(1)
     old, new = (0.5 + rng.normal(0, 0.05, (160, 160, 1)).astype(np.float32) for _ in range(2))
@@ -164,9 +189,10 @@ def test_a_blended_edge_keeps_the_contrast_of_both_skins() -> None:
     alpha = np.broadcast_to(np.linspace(0, 1, 160, dtype=np.float32), (160, 160))
     mixed = blended(old, new, alpha, 160)
     assert np.array_equal(mixed[:, :1], old[:, :1])
-    middle = mixed[:, 70:90, 0] - mixed[:, 70:90, 0].mean(0)
-    plain = ((1 - alpha[..., None]) * old + alpha[..., None] * new)[:, 70:90, 0]
-    assert middle.std() > 1.2 * (plain - plain.mean(0)).std()
+    middle = mixed[:, 40:120, 0] - mixed[:, 40:120, 0].mean(0)
+    plain = ((1 - alpha[..., None]) * old + alpha[..., None] * new)[:, 40:120, 0]
+    assert middle.std() > 1.1 * (plain - plain.mean(0)).std()
+    assert middle[:, 72:].std() > 0.97 * new.std()  # and all of the new skin's before its light is all there
     assert 0.55 < mixed[:, 70:90].mean() < 0.65  # light fades in evenly
 
 
