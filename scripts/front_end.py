@@ -111,10 +111,14 @@ class FrontEnd:
             self.page.keyboard.press("Escape")
             self.page.wait_for_timeout(300)
 
-    def screenshot(self, file: Path) -> None:
-        """The whole graph, fitted into the page."""
+    def fit(self) -> None:
+        """Show the whole graph. Nodes outside the view are not drawn, and do not get their pictures before they are."""
         self.page.evaluate(FIT)
         self.page.wait_for_timeout(700)
+
+    def screenshot(self, file: Path) -> None:
+        """The whole graph, fitted into the page."""
+        self.fit()
         file.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=file)
 

@@ -42,7 +42,8 @@ const NODES = {
 };
 const STYLE = `
   .facechain-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(${SIDE}px, 1fr)); gap: ${GAP}px;
-    grid-auto-rows: max-content; align-content: start; max-height: ${tall(ROWS)}px; overflow-y: auto; font: 11px/14px sans-serif; color: var(--input-text, #ddd); }
+    grid-auto-rows: max-content; align-content: start; max-height: ${tall(ROWS)}px; overflow-y: auto;
+    font: 11px/14px sans-serif; color: var(--input-text, #ddd); }
   .facechain-cards p { grid-column: 1 / -1; margin: 0; }
   .facechain-cards p.hint { padding: 14px; text-align: center; opacity: 0.65; border-radius: 6px;
     border: 1px dashed var(--border-color, #666); font-size: 12px; line-height: 18px; }

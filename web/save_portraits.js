@@ -23,7 +23,8 @@ function filledIn(text) {
     const [title, widget, more] = name.split(".");
     if (!widget || more !== undefined) return all; // %width% and the like are the server's
     const nodes = allNodes(app.graph);
-    const found = nodes.find((node) => node.properties?.["Node name for S&R"] === title) ?? nodes.find((node) => node.title === title);
+    const searched = (node) => node.properties?.["Node name for S&R"] === title;
+    const found = nodes.find(searched) ?? nodes.find((node) => node.title === title);
     const value = found?.widgets?.find((one) => one.name === widget)?.value;
     return value == null ? all : fitting(String(value));
   });

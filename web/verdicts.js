@@ -33,7 +33,8 @@ export function sentences({ text, said = [] }) {
   const found = said.filter(([key]) => key !== "accepted" || said.length === 1).map(([key, values]) => {
     return messages[key]?.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
   });
-  return found.length && found.every(Boolean) ? `${found.join("。")}。` : text;
+  const stop = inLanguage({ en: ". ", zh: "。" });
+  return found.length && found.every(Boolean) ? found.join(stop) + stop.trim() : text;
 }
 
 /** A photo's verdict: {colour, sign, title}; title names the photo, says the verdict and why. */

@@ -140,6 +140,7 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     values["FaceChain_TrainPersonLoRA"][7:] = ["best", 2]
     page.load(graph)
     page.close_dialogs()
+    page.fit()
     page.page.get_by_test_id("queue-button").first.click()
     # a preview is a picture in the page's own memory: portraits above the curve
     live = f"() => {TRAINING}.imgs?.[0]?.src.startsWith('blob:') && {TRAINING}.imgs[0].naturalHeight > 300"
