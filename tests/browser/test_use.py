@@ -15,7 +15,11 @@ import standin
 from front_end import FrontEnd
 from playwright.sync_api import Browser
 
-GRAPH = export_api_workflows.WORKFLOWS / "style_portrait.json"
+GRAPHS = {
+    name: export_api_workflows.WORKFLOWS / f"{name}.json"
+    for name in ("style_portrait", "trained_portrait", "group_photo")
+}
+GRAPH = GRAPHS["style_portrait"]
 FOLDER = "browser_me"
 SIDE = 128
 # Small enough for a stand-in model on any machine.
@@ -25,6 +29,9 @@ CHOICES: dict[str, dict[str, Any]] = {
     "FaceChain_TrainPersonLoRA": {"steps": 4, "resolution": 128},
     "EmptyLatentImage": {"width": SIDE, "height": SIDE},
     "KSampler": {"steps": 2},
+    "LoadImage": {"image": "browser_group.png"},
+    "FaceChain_LoadPerson": {"name": "me"},
+    "FaceChain_GroupPortrait": {"denoise": 0.0, "faces": "1, 3"},
 }
 CHOOSE = """async choices => {
     await app.refreshComboInNodes();  // the key R: folders that came after the page was opened
@@ -50,16 +57,42 @@ SHOWN = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def photos(server: comfy_host.Server, package_photos: dict[str, Path]) -> None:
+    """A folder with one photo of a woman, and a picture of six people, in the input folder."""
+    assert server.base
+    folder = server.base / "input" / FOLDER
+    folder.mkdir()
+    shutil.copy(package_photos["astronaut"], folder)
+    shutil.copy(package_photos["group"], folder.with_name("browser_group.png"))
+
+
 @pytest.fixture()
 def graph(page: FrontEnd) -> FrontEnd:
     """The page with the portrait graph as shipped in it."""
-    page.load(json.loads(GRAPH.read_text(encoding="utf-8")))
-    page.close_dialogs()
+    _open(page, GRAPH)
     return page
+
+
+def _open(page: FrontEnd, graph: Path) -> None:
+    page.load(json.loads(graph.read_text(encoding="utf-8")))
+    page.close_dialogs()
+    page.fit()
 
 
 def _run(page: FrontEnd) -> None:
     page.page.get_by_role("button", name="Run").first.click()
+
+
+def _pictures_of_a_run(page: FrontEnd, graph: Path, screenshot: Path) -> dict[str, list[list[int]]]:
+    """The graph as shipped, with CHOICES made in it, is run from the page; the pictures on each kind of node."""
+    _open(page, graph)
+    assert page.page.evaluate(CHOOSE, CHOICES) == [], "not among the choices of the page"
+    _run(page)
+    shown = page.page.wait_for_function(SHOWN, timeout=540_000, polling=500).json_value()
+    page.screenshot(screenshot)
+    assert "dialog" not in shown, shown
+    return shown
 
 
 def test_running_it_as_it_opened_says_what_to_choose(graph: FrontEnd) -> None:
@@ -73,22 +106,21 @@ def test_running_it_as_it_opened_says_what_to_choose(graph: FrontEnd) -> None:
     assert "Choose a folder with pictures" in told
 
 
-def test_portraits_appear_in_the_page(
-    graph: FrontEnd, server: comfy_host.Server, package_photos: dict[str, Path], pictures: Path
-) -> None:
-    assert server.base
-    folder = server.base / "input" / FOLDER
-    folder.mkdir()
-    shutil.copy(package_photos["astronaut"], folder)
-    assert graph.page.evaluate(CHOOSE, CHOICES) == [], "not among the choices of the page"
-    _run(graph)
-    shown = graph.page.wait_for_function(SHOWN, timeout=540_000, polling=500).json_value()
-    graph.screenshot(pictures / "style_portrait_ran.png")
-    assert "dialog" not in shown, shown
+def test_portraits_appear_in_the_page_then_more_without_training(page: FrontEnd, photos: None, pictures: Path) -> None:
+    shown = _pictures_of_a_run(page, GRAPH, pictures / "style_portrait_ran.png")
     assert shown["FaceChain_SavePortraits"] == [[SIDE, SIDE]] * 4
     assert shown["FaceChain_LoadPhotos"] and shown["FaceChain_Preprocess"]
     assert shown["PreviewImage"] == shown["FaceChain_SimilarityRank"]  # the sheet of all, with their scores
-    assert graph.problems == []
+    shown = _pictures_of_a_run(page, GRAPHS["trained_portrait"], pictures / "trained_portrait_ran.png")
+    assert shown["FaceChain_SavePortraits"] == [[SIDE, SIDE]] * 4
+    assert page.problems == []
+
+
+def test_a_group_photo_appears_in_the_page(page: FrontEnd, photos: None, pictures: Path) -> None:
+    shown = _pictures_of_a_run(page, GRAPHS["group_photo"], pictures / "group_photo_ran.png")
+    (saved,), (template,) = shown["FaceChain_SavePortraits"], shown["LoadImage"]
+    assert saved == template and max(saved) > 400
+    assert page.problems == []
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Inputs"), ("zh", "输入")])
