@@ -31,7 +31,7 @@ SHORT = 0.3  # seconds; nodes that are done sooner need no cancel
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=5)
-    parser.add_argument("--only", default="", help="nodes whose id contains this")
+    parser.add_argument("--only", default="", help="nodes whose id contains one of these, with commas between")
     parser.add_argument("--much", type=float, default=1.0, help="size of the jobs: 1 for some ten seconds of work each")
     parser.add_argument("--out", type=Path, default=comfy_host.HOST / "interrupts.json")
     chosen = parser.parse_args()
@@ -54,7 +54,7 @@ def _measure(server: comfy_host.Server, base: Path, chosen: argparse.Namespace) 
     client, rows = ComfyClient(server.url), []
     before = drawn(client)
     for kind, job in LongJobs(client, base, chosen.much).jobs.items():
-        if chosen.only not in kind:
+        if not any(part in kind for part in chosen.only.split(",")):
             continue
         whole = run_time(client, job(0))
         unchanged, found = drawn(client) == before, []
