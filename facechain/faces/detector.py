@@ -51,7 +51,7 @@ def whole(width: int, height: int, zoom: float = 1.0) -> Region:
     return Region(width / 2, height / 2, max(width, height) / zoom)
 
 
-def tiles(width: int, height: int, parts: int) -> list[Region]:
+def tiles(width: int, height: int, parts: float) -> list[Region]:
     """Square views of 1/parts of the longest side, overlapping by a third; none where they show nothing new."""
     side = max(width, height) / parts
     if side < SIDE / 2:
@@ -59,11 +59,18 @@ def tiles(width: int, height: int, parts: int) -> list[Region]:
     return [Region(cx, cy, side) for cy in _spread(height, side) for cx in _spread(width, side)]
 
 
-def _spread(length: int, tile: float) -> list[float]:
-    """Centres of tiles that cover the length, overlapping by a third or more."""
+def strip(width: int, height: int) -> list[Region]:
+    """Square views along a long picture, half as wide again as its shorter side and overlapping by half of themselves:
+    each face that fits into the picture is whole in one of them."""
+    side = 1.5 * min(width, height)
+    return [Region(cx, cy, side) for cy in _spread(height, side, 0.5) for cx in _spread(width, side, 0.5)]
+
+
+def _spread(length: int, tile: float, step: float = 2 / 3) -> list[float]:
+    """Centres of tiles that cover the length, at most `step` of a tile apart."""
     if length <= tile:
         return [length / 2]
-    count = math.ceil((length - tile) / (tile * 2 / 3)) + 1
+    count = math.ceil((length - tile) / (tile * step)) + 1
     return [float(c) for c in np.linspace(tile / 2, length - tile / 2, count)]
 
 

@@ -17,7 +17,7 @@ from .angles import head_angles
 from .base import EngineInfo, Face
 from .boxes import overlap
 from .crops import Region, checked_picture
-from .detector import Detection, detect, tiles, whole
+from .detector import Detection, detect, strip, tiles, whole
 from .embedding import EMBEDDER, embed
 from .mesh import MIN_SCORE, box_of, five_points, region_of, run_mesh
 from .sharpness import sharpness
@@ -30,6 +30,7 @@ _SMALL = 1 / 16  # of what the detector sees at once: narrower faces (12 of its 
 _CORNERS, _OVERLAP = 1.42, 1.2  # a turned view is this much larger to hold a picture's corners, to leave no gaps
 # The detector reads larger pictures made smaller. What it sees of a quarter of the side is 192 pixels.
 _WORKING_SIDE = 1024
+_LONG = 4.0  # sides' ratio from which half and quarter of the longer side show too much at once
 
 
 class EmbeddedEngine:
@@ -75,7 +76,10 @@ class Picture:
     @classmethod
     def of(cls, image: np.ndarray) -> Picture:
         image = checked_picture(image)
-        scale = max(1, max(image.shape[:2]) // _WORKING_SIDE)
+        seen = max(image.shape[:2])
+        if _is_long(*image.shape[:2]):
+            seen = round(_LONG * min(image.shape[:2]))
+        scale = max(1, seen // _WORKING_SIDE)
         small = np.asarray(Image.fromarray(np.ascontiguousarray(image)).reduce(scale)) if scale > 1 else image
         return cls(image, small, scale)
 
@@ -109,9 +113,14 @@ def glance(picture: Picture, roll: float = 0.0) -> list[Face]:
 
 
 def look_closer(picture: Picture, faces: list[Face], roll: float = 0.0) -> list[Face]:
-    """The faces of a glance and those that the picture's parts show besides: the second step of find_faces."""
+    """The faces of a glance and those that the picture's parts show besides: the second step of find_faces.
+
+    Of a long picture only its parts count: what a glance takes for a face there may be several.
+    """
     height, width = picture.small.shape[:2]
     longest = max(width, height)
+    if _is_long(height, width):
+        return _along(picture, roll)
     if len(faces) == 1 and faces[0].width > longest * picture.scale * _LARGE:
         return faces
     for parts in (2, 4):
@@ -121,6 +130,22 @@ def look_closer(picture: Picture, faces: list[Face], roll: float = 0.0) -> list[
         if faces and min(face.width for face in faces) > longest * picture.scale / parts * _SMALL:
             break
     return sorted(faces, key=lambda face: -face.area)
+
+
+def _along(picture: Picture, roll: float) -> list[Face]:
+    """The faces of a long picture, largest first: in views as wide as its shorter side, then, for small ones, half of it."""
+    height, width = picture.small.shape[:2]
+    faces: list[Face] = []
+    for views in (strip(width, height), tiles(width, height, 4 / 3 * max(width, height) / min(width, height))):
+        views = [_turned(view, roll, _OVERLAP) for view in views] if roll else views
+        faces = _look(picture, views, faces)
+        if faces and min(face.width for face in faces) > 1.5 * min(width, height) * picture.scale * _SMALL:
+            break
+    return sorted(faces, key=lambda face: -face.area)
+
+
+def _is_long(height: int, width: int) -> bool:
+    return max(height, width) >= _LONG * min(height, width)
 
 
 def _turned(view: Region, roll: float, reach: float) -> Region:

@@ -49,6 +49,26 @@ def test_six_people_in_the_group_photo_largest_first(find: Finder, package_photo
     assert all(80 < face.width < 140 for face in faces)
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_each_face_of_a_long_strip(find: Finder, shared_data: Path, upright: bool) -> None:
+    """Ten heads side by side, or one above the other, and twenty small ones in a wide hall."""
+    heads = []
+    for number in range(10):
+        photo = picture(shared_data / "people" / ("man", "woman")[number % 2] / f"pose{number // 2 % 4 + 1}.png")
+        face = find(photo)[0]
+        x, y, reach = *face.center, 1.05 * max(face.width, face.height)
+        cut = Image.fromarray(photo).crop(
+            (int(x - 0.83 * reach), int(y - reach), int(x + 0.83 * reach), int(y + reach))
+        )
+        heads.append(np.asarray(cut.resize((200, 240), Image.Resampling.LANCZOS)))
+    faces = find(np.concatenate(heads, 0 if upright else 1))
+    places = sorted(face.center[1 if upright else 0] // (240 if upright else 200) for face in faces)
+    assert places == list(range(10))
+    hall = np.full((300, 2000, 3), 90, np.uint8)
+    hall[100:220] = np.asarray(Image.fromarray(np.concatenate(heads * 2, 1)).resize((2000, 120)))
+    assert len(find(hall)) == 20
+
+
 def test_small_faces_in_a_large_picture(find: Finder, package_photos: dict[str, Path]) -> None:
     """Six faces, each 1/36 of the picture's width: found in its parts alone."""
     canvas = np.full((2400, 3600, 3), 200, np.uint8)
