@@ -62,11 +62,15 @@ class Capacity:
 
     # --- the GPUs ---
 
-    def training_seconds(self) -> float:
-        """Of one GPU, a person."""
+    def step_seconds(self) -> float:
+        """Of one GPU, for a person's steps and snapshots."""
         snapshots = SNAPSHOTS[self.demand.preset] if self.demand.preset != "fast" else 0
         steps = self.demand.steps + snapshots * self.constant("snapshot_steps")
-        return steps / self.constant("training_steps_a_second") + self.constant("training_fixed_seconds")
+        return steps / self.constant("training_steps_a_second")
+
+    def training_seconds(self) -> float:
+        """Of one GPU, a person: steps, and encoding, starting and saving besides."""
+        return self.step_seconds() + self.constant("training_fixed_seconds")
 
     def drawing_seconds(self) -> float:
         """Of one GPU, a person."""
@@ -139,9 +143,10 @@ def report(demand: Demand, constants: Mapping[str, float | None], price: float =
         ("tasks", lambda: f"{demand.tasks:,}, {capacity.tasks_a_second():.1f} a second"),
         ("intake, GPU hours that wait", lambda: f"{demand.people * capacity.intake_seconds() / hour:,.0f}"),
         (
-            "training, GPU hours",
-            lambda: f"{demand.people * capacity.training_seconds() / hour:,.0f} ({demand.steps} steps a person)",
+            "steps of training, GPU hours",
+            lambda: f"{demand.people * capacity.step_seconds() / hour:,.0f} ({demand.steps} steps a person)",
         ),
+        ("training in all, GPU hours", lambda: f"{demand.people * capacity.training_seconds() / hour:,.0f}"),
         ("drawing, GPU hours", lambda: f"{demand.people * capacity.drawing_seconds() / hour:,.0f}"),
         ("between tasks, GPU hours", lambda: f"{demand.people * capacity.idle_seconds() / hour:,.1f}"),
         ("GPU hours", lambda: f"{capacity.gpu_hours():,.0f}"),

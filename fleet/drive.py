@@ -91,7 +91,7 @@ class Run:
             while self.is_open():
                 self._give(crew, self._meet(crew))
                 if not self._waits(crew):
-                    self._complain_of_memory()
+                    self._complain_of_waiting()
                     break
                 for outcome in crew.wait(1.0):
                     self._hear(outcome)
@@ -111,7 +111,7 @@ class Run:
             return True
         return time.monotonic() - self._idle_since <= crew.patience()
 
-    def _complain_of_memory(self) -> None:
+    def _complain_of_waiting(self) -> None:
         most = max((hand.memory for hand in self.scheduler.hands.values()), default=0) / 2**30
         self.complain(
             f"what is left needs more memory than any worker has ({most:.1f} GB at most), or there is no worker"

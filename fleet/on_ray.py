@@ -18,6 +18,7 @@ from .worker import UNFIT, WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOK_EVERY = 2.0  # seconds between looks for machines that came or went
+START_PATIENCE = 600.0  # seconds for a worker that Ray has no room for yet, or whose ComfyUI is slow to start
 STARTS = 3  # of a worker that fails to start, on one machine
 
 
@@ -113,7 +114,8 @@ class RayCrew:
         return [self._outcome(reference) for reference in ended]
 
     def patience(self) -> float:
-        return PATIENCE
+        starting = any(not placed.memory for placed in self._placed.values())
+        return START_PATIENCE if starting else PATIENCE
 
     # --- actors ---
 
@@ -196,15 +198,12 @@ def join(address: str) -> str:
 
     Raises ImportError where Ray is absent, ConnectionError where there is no such cluster.
     """
-    if address == "local":  # read when Ray is imported; else it would write a token into the user's home
+    if address == "local":  # all read when Ray is imported. It would write a token into the user's home, and give
+        # ComfyUI the lowest priority of all programs
+        os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
     import ray
 
-    context = ray.init(
-        address=address,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}},
-    )
+    context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     return str(context.dashboard_url or "")

@@ -174,7 +174,7 @@ class Worker:
         config.write_text(
             json.dumps({"fleet": {"base_path": self.settings.models, **{name: name for name in folders}}})
         )
-        # PYTHONPATH is what Ray needs to find this package; ComfyUI must not find ours beside its own modules
+        # ComfyUI must not find, on a path that the fleet was started with, other modules before its own
         threads = {"OMP_NUM_THREADS": str(self.settings.threads), "PYTHONPATH": ""}
         self.server = comfy_host.Server(
             self.host,
@@ -231,9 +231,13 @@ class Worker:
 
     def _bring(self, files: Record, role: str, target: Path) -> None:
         about = files[role]
-        if target.is_file() and sha256(target.read_bytes()) == about["sha256"]:
-            os.utime(target)  # used: stays longer
-            return
+        if not target.is_file() or sha256(target.read_bytes()) != about["sha256"]:
+            self._fetch(about, target)
+        # read lately: stays longer. ComfyUI writes the time of change into the prompt that pictures carry; one that
+        # comes from the content makes them the same files wherever and whenever they are drawn
+        os.utime(target, (time.time(), int(about["sha256"][:7], 16)))
+
+    def _fetch(self, about: Record, target: Path) -> None:
         data = self.ledger.store.read(about["file"])
         if sha256(data) != about["sha256"]:
             raise StoreError(
@@ -321,7 +325,7 @@ class Worker:
         for picture in (self.base / "output" / "fleet").glob(f"{task.key}_*"):
             picture.unlink(missing_ok=True)
         for folder in (self.base / PEOPLE, self.base / LORAS / "facechain"):
-            files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+            files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_atime, reverse=True)
             for old in files[KEPT_PEOPLE:]:
                 old.unlink(missing_ok=True)
 

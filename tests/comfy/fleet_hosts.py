@@ -34,6 +34,7 @@ WATCHFUL = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "4000",
     "RAY_health_check_failure_threshold": "3",
+    "RAY_worker_niceness": "0",  # 15 is Ray's own: beside other tests the servers would hardly ever get their turn
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -43,7 +44,7 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300.0) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 600.0) -> None:
     """Raises TimeoutError."""
     until = time.monotonic() + seconds
     while not what():

@@ -51,7 +51,8 @@ def test_what_is_not_measured_is_said_and_not_guessed() -> None:
         Capacity(Demand(1), ROUND | {"portrait_seconds": None}).gpu_hours()
     told = dict(report(Demand(1000), ROUND | {"portrait_seconds": None}, price=2.0))
     assert told["GPU hours"] == told["cost of the GPUs"] == "not known without portrait_seconds"
-    assert told["training, GPU hours"] == "31 (1000 steps a person)"
+    assert told["steps of training, GPU hours"] == "30 (1000 steps a person)"
+    assert told["training in all, GPU hours"] == "31"
     assert not any("not known" in amount for _, amount in report(Demand(1000), ROUND, price=2.0))
 
 
