@@ -103,7 +103,7 @@ class LongJobs:
         inputs = {"positive": ["words", 0], "negative": ["words", 0], "source": "picture", "strength": 1.0}
         inputs |= {"width": 512 + 8 * number, "height": 512, "start_percent": 0.0, "end_percent": 1.0}
         long = node("FaceChain_PoseControl", **inputs, pose_image=["batch", 0])
-        return {**LOADER, "words": words, **self._batch(16), **self._shown(long, 2)}
+        return {**LOADER, "words": words, **self._batch(32), **self._shown(long, 2)}
 
     def _fusion(self, number: int) -> Prompt:
         inputs = {"images": ["batch", 0], "person": ["person", 2], "fusion": "embedded", "faces": "all"}
@@ -184,7 +184,7 @@ class LongJobs:
             side = photo.width - 12 * (place % 5)
             cut = ImageEnhance.Brightness(photo.crop((0, 0, side, side))).enhance(0.8 + 0.03 * place)
             made.append(folder / f"{place}.jpg")
-            cut.resize((3000, 3000) if self._much >= 1 else (1024, 1024)).save(made[-1], quality=90)
+            cut.resize((3000, 3000)).save(made[-1], quality=90)
         return made
 
     def _somebody(self) -> Person:
