@@ -72,7 +72,9 @@ class MixedJobs:
 
     def graph(self, name: str, number: int) -> Prompt:
         """A shipped graph, small, with seeds of its own."""
-        prompt = demo_jobs.workflow(name, demo_jobs.Choices(standin.CHECKPOINT_NAME, SMALL, "3, 1"), self._uploads)
+        prompt = demo_jobs.workflow(
+            name, demo_jobs.Choices(standin.CHECKPOINT_NAME, SMALL, faces=demo_jobs.TEMPLATE_FACES), self._uploads
+        )
         for node in prompt.values():
             if "seed" in node["inputs"]:
                 node["inputs"]["seed"] = number
