@@ -15,7 +15,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -90,11 +89,12 @@ def started(command: list[str], log: Path | None = None) -> Iterator[subprocess.
                 process.wait(3)
 
 
-def answers() -> bool:
-    """Whether the cluster's head takes connections."""
-    with contextlib.suppress(OSError), socket.create_connection((A, PORT), timeout=1):
-        return True
-    return False
+def begin(stack: contextlib.ExitStack, command: list[str], log: Path) -> None:
+    """Start Ray on a host and wait until it has. Raises RuntimeError where it does not."""
+    process = stack.enter_context(started(command, log))
+    wait_for(lambda: b"Ray runtime started" in log.read_bytes() or process.poll() is not None)
+    if process.poll() is not None:
+        raise RuntimeError(log.read_text(errors="replace")[-2000:])
 
 
 def hosts_of(out: Path) -> list[str]:
@@ -118,11 +118,9 @@ def main() -> None:
     ]
     with cable() as enter, contextlib.ExitStack() as stack:
         head = [*ray, "--head", f"--node-ip-address={A}", f"--port={PORT}", "--include-dashboard=false"]
-        stack.enter_context(started([*again, *head], out.with_suffix(".a.log")))
-        wait_for(answers)
+        begin(stack, [*again, *head], out.with_suffix(".a.log"))
         second = [*enter, *ray, f"--address={A}:{PORT}", f"--node-ip-address={B}"]
-        stack.enter_context(started([*again, *second], out.with_suffix(".b.log")))
-        wait_for(lambda: b"Ray runtime started" in out.with_suffix(".b.log").read_bytes())
+        begin(stack, [*again, *second], out.with_suffix(".b.log"))
         fleet = stack.enter_context(started([*command, "--ray", f"{A}:{PORT}"], out.with_suffix(".log")))
 
         def both_have_worked() -> bool:
