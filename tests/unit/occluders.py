@@ -33,6 +33,15 @@ def drawn(picture: np.ndarray, mesh: np.ndarray, what: str) -> np.ndarray:
             box = (x - 0.42 * width, top - 0.06 * width, x + 0.28 * width, top + 0.055 * width)
             fill, outline = (tuple(int(v * part) for v in skin) for part in (0.93, 0.7))
             pen.rounded_rectangle(box, radius=0.05 * width, fill=fill, outline=outline)
+    elif what == "large hand":
+        spots = np.array([picture[int(mesh[i, 1]), int(mesh[i, 0])] for i in SKIN])
+        fill, outline = (tuple(int(v * part) for v in np.median(spots, axis=0)) for part in (0.93, 0.7))
+        palm = (x - 0.1 * width, y - 0.25 * width, x + 0.5 * width, y + 0.6 * width)
+        pen.rounded_rectangle(palm, 0.12 * width, fill, outline, 2)
+        for finger in range(4):
+            top = y + (finger - 2) * 0.15 * width
+            box = (x - 0.5 * width, top - 0.075 * width, x + 0.2 * width, top + 0.07 * width)
+            pen.rounded_rectangle(box, 0.07 * width, fill, outline, 2)
     elif what == "microphone":
         pen.ellipse((x - 0.24 * width, y - 0.16 * width, x + 0.24 * width, y + 0.32 * width), fill=(40, 40, 44))
     elif what == "spectacles":

@@ -21,8 +21,8 @@ def woman(shared_data: Path) -> Person:
     return person_of(shared_data / "people/woman/pose1.png")
 
 
-@pytest.mark.parametrize("what", ["hand", "microphone", "white mask"])
-@pytest.mark.parametrize("name", ["Working_suit", "Soccer"])
+@pytest.mark.parametrize("what", ["hand", "large hand", "microphone", "white mask"])
+@pytest.mark.parametrize("name", ["Working_suit", "Soccer", "Men_suit"])
 def test_what_hides_the_mouth_stays_before_it(shared_data: Path, woman: Person, name: str, what: str) -> None:
     bare = load(shared_data / f"styles_preview/{name}.jpg")
     mesh = only_face(bare).mesh
