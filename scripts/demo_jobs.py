@@ -108,9 +108,26 @@ def workflow(name: str, choices: Choices, uploads: dict[str, list[str]]) -> Prom
         if kind == "FaceChain_TrainPersonLoRA" and choices.training:
             values["options"] = ["training_options", 0]
         values |= choices.settings.get(kind, {})
+    _train_nobody_in_vain(prompt)
     if choices.training:
         prompt["training_options"] = training_options(**choices.training)
     return prompt
+
+
+def _train_nobody_in_vain(prompt: Prompt) -> None:
+    """Where Group Portrait draws nothing anew, it gets its people from before their training, which then is left out."""
+    groups = [node["inputs"] for node in prompt.values() if node["class_type"] == "FaceChain_GroupPortrait"]
+    for values in groups:
+        if values["denoise"] > 0 or values["refine"] > 0:
+            continue
+        for name in [name for name in values if name.startswith("person_") and isinstance(values[name], list)]:
+            training = prompt.get(values[name][0], {})
+            if training.get("class_type") == "FaceChain_TrainPersonLoRA":
+                values[name] = training["inputs"]["person"]
+    linked = {value[0] for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list)}
+    for number in [n for n, node in prompt.items() if node["class_type"] == "FaceChain_TrainPersonLoRA"]:
+        if number not in linked:
+            del prompt[number]
 
 
 def training_options(**chosen: Any) -> dict[str, Any]:

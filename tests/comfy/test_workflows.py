@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ def _run(
 ) -> Ran:
     inputs = demo_jobs.inputs(folder)
     uploads = {key: [client.upload(file, f"workflows_{key}") for file in files] for key, files in inputs.items()}
-    prompt = demo_jobs.workflow(name, CHOICES, uploads)
+    group = CHOICES.settings["FaceChain_GroupPortrait"] | group_portrait
+    choices = replace(CHOICES, settings={**CHOICES.settings, "FaceChain_GroupPortrait": group})
+    prompt = demo_jobs.workflow(name, choices, uploads)
     for node in prompt.values():
-        if node["class_type"] == "FaceChain_GroupPortrait":
-            node["inputs"] |= group_portrait
         node["inputs"] |= (settings or {}).get(node["class_type"], {})
     # at once: ComfyUI keeps what the last job left, not what those before it did
     return Ran(prompt, client.run(prompt), inputs, _ran_again(client, prompt))
@@ -209,6 +209,10 @@ def test_training_reports_progress_on_the_websocket(portrait: Ran) -> None:
     steps = [value for where, value, _ in portrait.result.progress if where == node]
     assert steps == sorted(steps) and len(steps) >= 10
     assert portrait.result.previews > 0
+
+
+def test_nobody_is_trained_for_a_group_photo_that_draws_nothing_anew(group: Ran, drawn: Ran) -> None:
+    assert not group.ids("FaceChain_TrainPersonLoRA") and len(drawn.ids("FaceChain_TrainPersonLoRA")) == 2
 
 
 @pytest.mark.parametrize("name", ["group", "lost"])
