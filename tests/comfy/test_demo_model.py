@@ -1,4 +1,8 @@
-"""The demo model draws people, in styles that differ. Whether a person LoRA makes the person: benchmarks/mission.py."""
+"""The demo model draws people, in styles that differ, and a person LoRA makes them the person.
+
+The last in small: one man, two styles, few steps. benchmarks/mission.py asks it of sixteen portraits of two people, and
+whether another's LoRA does it too.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import pytest
 from comfy_client import ComfyClient
 from demo_model import mission
 from demo_model.checkpoint import CHECKPOINT_NAME, SHIPPED, assemble
+from face_judge import judge_embedding
 from PIL import Image
 
 from facechain.faces import engine
@@ -77,3 +82,14 @@ def test_styles_can_be_told_apart(portraits: dict[str, np.ndarray], shared_data:
 
 def _soft(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB").resize((12, 12), Image.Resampling.BOX), np.float32)
+
+
+def test_a_persons_lora_makes_portraits_more_like_the_person(studio: comfy_host.Server, shared_data: Path) -> None:
+    """By the pack's own embedder and by one that it never sees."""
+    photos = [shared_data / f"people/man/pose{n}.png" for n in (1, 2, 3)]
+    settings = mission.Settings(steps=160, styles=2, seeds=2, choose="last")
+    drawn = mission.portraits(ComfyClient(studio.url), CHECKPOINT_NAME, {"man": photos}, settings)
+    for embed in (mission.embedded, judge_embedding):
+        outcome = mission.judge(drawn["man"], photos, embed)
+        assert outcome.faces("own") == len(outcome.distances["own"]) == 4
+        assert outcome.median("own") < outcome.median("without"), outcome.distances
