@@ -5,6 +5,7 @@ benchmarks/leaks.py runs 200 mixed jobs and 20 trainings.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -28,13 +29,16 @@ def jobs(server: comfy_host.Server, client: ComfyClient, package_photos: dict[st
 def test_jobs_take_no_more_and_more_memory_and_files(server: comfy_host.Server, jobs: MixedJobs) -> None:
     assert server.process
     found = []
-    for number in range(3):
+    for number in range(4):
         for kind in ROUND:
             jobs.run(kind, number)
         found.append(taken(server.process.pid))
-    grown = (found[-1].memory - found[1].memory) / 2**20  # by then everything has been loaded
-    assert grown < 40, "a model or a training that stays takes more than this"
-    assert found[-1].files <= found[1].files + 3 and found[-1].threads <= found[1].threads + 2
+    # What stays grows with every round; what is loaded late, or kept by the allocator, in one of them.
+    later = list(itertools.pairwise(found))[1:]  # by then everything has been loaded
+    grown = [(after.memory - before.memory) / 2**20 for before, after in later]
+    assert min(grown) < 40, f"a model or a training that stays takes more than this: {grown}"
+    assert any(after.files <= before.files for before, after in later), found
+    assert any(after.threads <= before.threads for before, after in later), found
 
 
 def test_trainings_leave_the_loaded_weights_as_they_were(
