@@ -28,10 +28,9 @@ _TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must 
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
 _FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
 _FARTHEST_GAZE = 0.09  # of an eye's width that the new eyes may look past the picture's
-_LIPS_DIFFER = (
-    0.098,
-    0.104,
-)  # difference of the gaps between the lips from which the picture keeps its own: half of both shows two
+# Difference of the gaps between the lips from which the picture keeps its own; a narrow step, as half of both shows two.
+_LIPS_DIFFER = (0.098, 0.104)
+
 # A swap network's part: (picture in the new shape [H, W, 3], how far it moved the five points [5, 2]) to the face that
 # the network drew, in place [H, W, 3], and where it drew it [H, W] 0..1.
 Swap = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
