@@ -87,7 +87,7 @@ def _soft(picture: Image.Image) -> np.ndarray:
 def test_a_persons_lora_makes_portraits_more_like_the_person(studio: comfy_host.Server, shared_data: Path) -> None:
     """By the pack's own embedder and by one that it never sees."""
     photos = [shared_data / f"people/man/pose{n}.png" for n in (1, 2, 3)]
-    settings = mission.Settings(steps=160, styles=2, seeds=2, choose="last")
+    settings = mission.Settings(steps=120, styles=2, seeds=2, choose="last")
     drawn = mission.portraits(ComfyClient(studio.url), CHECKPOINT_NAME, {"man": photos}, settings)
     for embed in (mission.embedded, judge_embedding):
         outcome = mission.judge(drawn["man"], photos, embed)
