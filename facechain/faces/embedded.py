@@ -31,6 +31,8 @@ _CORNERS, _OVERLAP = 1.42, 1.2  # a turned view is this much larger to hold a pi
 # The detector reads larger pictures made smaller. What it sees of a quarter of the side is 192 pixels.
 _WORKING_SIDE = 1024
 _LONG = 4.0  # sides' ratio from which half and quarter of the longer side show too much at once
+_LONGEST = 60  # beyond that it is no row of people, and would take a look for each of its pieces
+_NARROWEST = 48  # pixels of the shorter side: no face in a narrower strip can be used
 
 
 class EmbeddedEngine:
@@ -145,7 +147,8 @@ def _along(picture: Picture, roll: float) -> list[Face]:
 
 
 def _is_long(height: int, width: int) -> bool:
-    return max(height, width) >= _LONG * min(height, width)
+    longer, shorter = max(height, width), min(height, width)
+    return shorter >= _NARROWEST and _LONG * shorter <= longer <= _LONGEST * shorter
 
 
 def _turned(view: Region, roll: float, reach: float) -> Region:
