@@ -120,28 +120,18 @@ def look_closer(picture: Picture, faces: list[Face], roll: float = 0.0) -> list[
     Of a long picture only its parts count: what a glance takes for a face there may be several.
     """
     height, width = picture.small.shape[:2]
-    longest = max(width, height)
-    if _is_long(height, width):
-        return _along(picture, roll)
-    if len(faces) == 1 and faces[0].width > longest * picture.scale * _LARGE:
+    longest, shortest = max(width, height), min(width, height)
+    if _is_long(height, width):  # in views as wide as its shorter side, then, for small faces, half as wide
+        faces, seen = [], (1.5 * shortest, 1.5 * shortest)
+        looks = (strip(width, height), tiles(width, height, 4 / 3 * longest / shortest))
+    elif len(faces) == 1 and faces[0].width > longest * picture.scale * _LARGE:
         return faces
-    for parts in (2, 4):
-        views = tiles(width, height, parts)
+    else:
+        seen, looks = (longest / 2, longest / 4), (tiles(width, height, 2), tiles(width, height, 4))
+    for views, side in zip(looks, seen, strict=True):
         views = [_turned(view, roll, _OVERLAP) for view in views] if roll else views
         faces = _look(picture, views, faces)
-        if faces and min(face.width for face in faces) > longest * picture.scale / parts * _SMALL:
-            break
-    return sorted(faces, key=lambda face: -face.area)
-
-
-def _along(picture: Picture, roll: float) -> list[Face]:
-    """The faces of a long picture, largest first: in views as wide as its shorter side, then, for small ones, half of it."""
-    height, width = picture.small.shape[:2]
-    faces: list[Face] = []
-    for views in (strip(width, height), tiles(width, height, 4 / 3 * max(width, height) / min(width, height))):
-        views = [_turned(view, roll, _OVERLAP) for view in views] if roll else views
-        faces = _look(picture, views, faces)
-        if faces and min(face.width for face in faces) > 1.5 * min(width, height) * picture.scale * _SMALL:
+        if faces and min(face.width for face in faces) > side * picture.scale * _SMALL:
             break
     return sorted(faces, key=lambda face: -face.area)
 
