@@ -137,6 +137,11 @@ def report(demand: Demand, constants: Mapping[str, float | None], price: float =
     """
     capacity = Capacity(demand, constants)
     hour, terabyte = 3600.0, 1e12
+
+    def cost() -> str:
+        whole = capacity.gpu_hours() / BUSY * price
+        return f"{whole:,.0f}, {whole / demand.people:.3f} a person"
+
     lines = [
         ("people", lambda: f"{demand.people:,} with {demand.photos} photos each"),
         ("portraits", lambda: f"{demand.portraits:,} ({demand.styles} styles x {demand.count})"),
@@ -151,18 +156,7 @@ def report(demand: Demand, constants: Mapping[str, float | None], price: float =
         ("between tasks, GPU hours", lambda: f"{demand.people * capacity.idle_seconds() / hour:,.1f}"),
         ("GPU hours", lambda: f"{capacity.gpu_hours():,.0f}"),
         (f"GPUs, {BUSY:.0%} busy", lambda: f"{capacity.gpus():,}"),
-        *(
-            [
-                (
-                    "cost of the GPUs",
-                    lambda: (
-                        f"{capacity.gpu_hours() / BUSY * price:,.0f}, {capacity.gpu_hours() / BUSY * price / demand.people:.3f} a person"
-                    ),
-                )
-            ]
-            if price
-            else []
-        ),
+        *([("cost of the GPUs", cost)] if price else []),
         ("cores for intake", lambda: f"{capacity.intake_cores():.1f}"),
         ("photos in", lambda: f"{capacity.photo_bytes() / terabyte:.2f} TB"),
         ("pictures out", lambda: f"{capacity.picture_bytes() / terabyte:.2f} TB"),

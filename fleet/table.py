@@ -12,6 +12,7 @@ from typing import Any
 
 from facechain.errors import FaceChainError
 from facechain.names import checked_name
+from facechain.training.config import CHOICES_OF
 
 COLUMNS = {
     "person": "a name; for a group photo several, with ; between",
@@ -24,7 +25,7 @@ COLUMNS = {
     "checkpoint": "file name of the base model",
     "preset": "how long to train: fast, balanced or best",
 }
-PRESETS = ("fast", "balanced", "best")
+PRESETS = CHOICES_OF["preset"]
 MOST_PEOPLE = 10  # faces that Group Portrait takes
 MOST_PICTURES = 10_000
 MOST_SEED = 2**63

@@ -7,7 +7,6 @@ in any table; a changed photo changes the keys of its person's tasks, and of nob
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,9 @@ import demo_jobs
 
 from facechain.check import version
 from facechain.errors import FaceChainError
+from facechain.models.presence import sha256_of
 from facechain.names import checked_name
+from facechain.photos.folder import MAX_PHOTOS
 
 from . import costs
 from .recipes import GROUP, INTAKE, KINDS, PORTRAITS, SOURCES, TRAINING, Settings, known_nodes, settings_for
@@ -28,7 +29,6 @@ from .store import pictures_in, read_file, sha256
 from .table import Row, TableError
 
 READERS = 8  # photos read side by side
-MOST_PHOTOS = 200  # Load Photos takes no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,7 @@ def recipe_hash(kind: str) -> str:
 @lru_cache
 def file_sha256(path: Path, modified: int) -> str:
     """Of a large file, read once a run. modified: its time in ns, so that a changed file is read anew."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**24):
-            digest.update(part)
-    return digest.hexdigest()
+    return sha256_of(path)
 
 
 @lru_cache
@@ -166,9 +162,9 @@ class _Planner:
             listed = self.attempt(
                 self.place(folder), lambda place: pictures_in(place, demo_jobs.PICTURES), f"row {line}, column photos: "
             )
-            if listed is not None and not 0 < len(listed) <= MOST_PHOTOS:
+            if listed is not None and not 0 < len(listed) <= MAX_PHOTOS:
                 self.problems.append(
-                    f"row {line}, column photos: {folder} holds {len(listed)} pictures. Put 1 to {MOST_PHOTOS} there."
+                    f"row {line}, column photos: {folder} holds {len(listed)} pictures. Put 1 to {MAX_PHOTOS} there."
                 )
             found[person] = listed or []
         places = [place for listed in found.values() for place in listed]

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -277,10 +278,11 @@ class Worker:
                 return
 
     def _crash(self, server: comfy_host.Server, begun: bool) -> TaskError:
-        with contextlib.suppress(Exception):  # what it leaves behind is read after its end
-            assert server.process
-            server.process.wait(5)
-        code = server.process.poll() if server.process else None
+        code = None
+        if server.process:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # what it leaves behind is read after its end
+                server.process.wait(5)
+            code = server.process.poll()
         message = f"ComfyUI ended (code {code}) on {socket.gethostname()}. The end of its log:\n{server.log_tail(12)}"
         return TaskError(message, CRASH if begun and not self._stopping else NOT_BEGUN)
 
