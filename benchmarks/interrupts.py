@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "comfy")]
 
 import comfy_host  # noqa: E402
-import standin  # noqa: E402
+from own_server import own_server  # noqa: E402
 
 LONGEST = 2.0  # seconds until a cancelled job has ended
 SHORT = 0.3  # seconds; nodes that are done sooner need no cancel
@@ -35,14 +34,9 @@ def main() -> int:
     parser.add_argument("--much", type=float, default=1.0, help="size of the jobs: 1 for some ten seconds of work each")
     parser.add_argument("--out", type=Path, default=comfy_host.HOST / "interrupts.json")
     chosen = parser.parse_args()
-    host = comfy_host.prepare()
-    comfy_host.reenter(host)
-    with tempfile.TemporaryDirectory(prefix="facechain-interrupts-") as folder:
-        base = Path(folder)
-        comfy_host.lay_out(base)
-        standin.make_checkpoint(base / "models" / "checkpoints" / standin.CHECKPOINT_NAME)
-        with comfy_host.Server(host, log=base / "server.log", base=base) as server:
-            rows = _measure(server, base, chosen)
+    comfy_host.reenter(comfy_host.prepare())
+    with own_server("interrupts") as (server, base):
+        rows = _measure(server, base, chosen)
     return int(any(row["most computing"] > LONGEST or not row["model unchanged"] for row in rows))
 
 

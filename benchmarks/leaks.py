@@ -13,7 +13,6 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "comfy")]
 
 import comfy_host  # noqa: E402
-import standin  # noqa: E402
+from own_server import own_server  # noqa: E402
 
 
 def main() -> int:
@@ -31,15 +30,9 @@ def main() -> int:
     parser.add_argument("--trainings", type=int, default=20)
     parser.add_argument("--out", type=Path, default=comfy_host.HOST / "leaks.json")
     chosen = parser.parse_args()
-    host = comfy_host.prepare()
-    comfy_host.reenter(host)
-    with tempfile.TemporaryDirectory(prefix="facechain-leaks-") as folder:
-        base = Path(folder)
-        comfy_host.lay_out(base)
-        standin.make_checkpoint(base / "models" / "checkpoints" / standin.CHECKPOINT_NAME)
-        standin.make_controlnet(base / "models" / "controlnet" / standin.CONTROLNET_NAME)
-        with comfy_host.Server(host, log=base / "server.log", base=base) as server:
-            told = _measure(server, base, chosen)
+    comfy_host.reenter(comfy_host.prepare())
+    with own_server("leaks") as (server, base):
+        told = _measure(server, base, chosen)
     print(json.dumps({key: value for key, value in told.items() if key != "jobs"}, indent=1))
     return int(bool(told["changed weights"]))
 
