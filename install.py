@@ -15,14 +15,15 @@ every other machine the plain onnxruntime; one that is there and fits stays. No 
 from __future__ import annotations
 
 import argparse
-import ctypes.util
 import importlib.metadata
 import importlib.util
+import multiprocessing
 import os
-import subprocess
+import runpy
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device.add_argument("--cpu", action="store_true", help="the plain onnxruntime, whatever the machine has")
     device.add_argument("--gpu", action="store_true", help="onnxruntime-gpu, whatever the machine has")
     options = parser.parse_args(arguments)
-    if importlib.util.find_spec("pip") is None and run([sys.executable, "-m", "ensurepip"]).returncode:  # made by uv
+    if importlib.util.find_spec("pip") is None and apart(_module, "ensurepip"):  # made by uv
         raise SystemExit("FaceChain: this environment has no pip, and ensurepip failed (see above)")
     pip = Pip(options.dry_run)
     pip.install(["-r", str(Path(__file__).resolve().with_name("requirements.txt"))])
@@ -120,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cuda = max(GPU_REQUIREMENTS)
     carry_out(runtime_plan(installed(), cuda), pip, instead=PLAIN_REQUIREMENT)
     if options.insightface:
-        headless = sys.platform.startswith("linux") and not ctypes.util.find_library("GL")
+        headless = sys.platform.startswith("linux") and not has_opengl()
         carry_out(opencv_plan(installed(), importlib.util.find_spec("cv2") is not None, headless), pip)
         pip.install(INSIGHTFACE_NEEDS)
         if "insightface" not in installed():
@@ -163,22 +164,41 @@ class Pip:
 
     def exists(self, requirement: str) -> bool:
         """Whether there is such a distribution for this platform and Python; asks the index, downloads nothing large."""
-        command = [*_PIP, "install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet", requirement]
-        return run(command, quiet=True).returncode == 0
+        words = ["install", "--dry-run", "--no-deps", "--ignore-installed", "--quiet", requirement]
+        return apart(_module, "pip", *_PIP, *words, quiet=True) == 0
 
     def _run(self, words: list[str]) -> None:
         shown = " ".join(word for place, word in enumerate(words) if "-c" not in words[max(0, place - 1) : place + 1])
         print(f"FaceChain: pip {shown}", flush=True)
-        if not self._dry_run and run([*_PIP, *words]).returncode:
+        if not self._dry_run and apart(_module, "pip", *_PIP, *words):
             raise SystemExit(f"FaceChain: pip failed (see above). Run this again: {sys.executable} {__file__}")
 
 
-def run(command: Sequence[str], quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    """The only place where another program is started: pip, this Python, nvidia-smi."""
-    return subprocess.run(command, capture_output=quiet, text=True)
+_PIP = ["--disable-pip-version-check"]
 
 
-_PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+def apart(act: Callable[..., None], *words: str, quiet: bool = False) -> int:
+    """The exit code of a process of this Python that does nothing but act(*words). quiet: what it prints is not seen.
+
+    pip must not be run twice in one process, and torch stays out of this one.
+    """
+    target, given = (_quietly, (act, *words)) if quiet else (act, words)
+    process = multiprocessing.get_context("spawn").Process(target=target, args=given)
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+def _quietly(act: Callable[..., None], *words: str) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = sys.stderr = nowhere
+        act(*words)
+
+
+def _module(name: str, *words: str) -> None:
+    """What `python -m name words` does."""
+    sys.argv = [name, *words]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def installed() -> dict[str, str]:
@@ -195,21 +215,29 @@ def installed() -> dict[str, str]:
 def torch_cuda() -> int | None:
     """Major CUDA version of the installed torch on a machine with an NVIDIA card; None on any other.
 
-    Without torch, a driver that answers counts, as the newest version.
+    Without a torch that can be imported, the tool that comes with NVIDIA's driver counts, as the newest version.
     """
     if sys.platform == "darwin":
         return None
-    probe = "import torch; print(torch.version.cuda if torch.cuda.is_available() and not torch.version.hip else None)"
     if importlib.util.find_spec("torch") is not None:
-        done = run([sys.executable, "-c", probe], quiet=True)
-        words = done.stdout.split()
-        if done.returncode == 0 and words:
-            major = words[-1].split(".")[0]
-            return int(major) if major.isdigit() else None
-    try:
-        return max(GPU_REQUIREMENTS) if run(["nvidia-smi"], quiet=True).returncode == 0 else None
-    except OSError:
-        return None
+        code = apart(_end_with_cuda_version, quiet=True)
+        if code == 0 or code > 2:  # 1 and 2 are Python's own for a failure, a crash is below 0
+            return code or None
+    return max(GPU_REQUIREMENTS) if shutil.which("nvidia-smi") else None
+
+
+def _end_with_cuda_version() -> None:
+    """The exit code is torch's major CUDA version, 0 where it cannot use a card of NVIDIA's."""
+    import torch
+
+    usable = torch.cuda.is_available() and not torch.version.hip
+    raise SystemExit(int(torch.version.cuda.split(".")[0]) if usable and torch.version.cuda else 0)
+
+
+def has_opengl() -> bool:
+    """Whether Linux lists the library that the OpenCV with windows loads."""
+    libraries = Path("/etc/ld.so.cache")
+    return libraries.is_file() and b"libGL.so.1" in libraries.read_bytes()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from .errors import RecordError
 from .styles import MAX_WEIGHT, Style
 
-_LINE = r"^(?P<name>.*?)(?:[\s:=]+(?P<weight>[-+]?[0-9]*\.?[0-9]+))?$"
+_NUMBER = r"[-+]?[0-9]*\.?[0-9]+"
+_LINE = rf"^(?P<name>.*?)(?:[\s:=]+(?P<weight>{_NUMBER}))?$"
 DEFAULT_WEIGHT = 0.5
 
 
@@ -23,10 +24,10 @@ class Blend:
 
 
 def parse_blend(text: str) -> list[tuple[str, float]]:
-    """(style, weight) of each line or comma-separated part: "armor 0.4", "kimono: 0.6", "hanfu" (DEFAULT_WEIGHT);
-    a weight of 0 leaves the style out.
+    """The styles and their weights, as in "armor 0.4, kimono: 0.6": one to a line, or between commas.
 
-    Raises RecordError for a weight outside 0 to MAX_WEIGHT and for a style named twice.
+    A style without a weight has the default one; a weight of zero leaves the style out.
+    Raises RecordError for a weight that is negative or above the limit, and for a style named twice.
     """
     found: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in re.split(r"[\n,;]", text))):

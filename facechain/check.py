@@ -24,9 +24,12 @@ _MARKS = {True: "ok", False: "--"}
 
 @dataclass(frozen=True)
 class Machine:
-    """What ComfyUI runs on. device: "cuda", "cpu", "mps", ...; name: of the card; nvidia: CUDA on a card of NVIDIA.
+    """What ComfyUI runs on.
 
-    ram, vram: bytes (in all, free); vram is (0, 0) where there is no card. torch: its version.
+    device: "cuda", "cpu", "mps" and so on, with the name of the card.
+    nvidia: whether it is a card of theirs, used with their libraries.
+    ram, vram: bytes in all and free bytes; both are zero for a card that is not there.
+    torch: its version.
     """
 
     device: str

@@ -28,10 +28,12 @@ _MARGIN = 0.03  # of the picture's longer side that is cut around the head: dept
 def estimate(
     picture: np.ndarray, folder: Path, device: torch.device, check: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """[H, W] float32 0..1, 1 is nearest, of uint8 RGB [H, W, 3], by the Transformers model in a local folder.
+    """How near each pixel is, by the Transformers model in a local folder.
 
-    MiDaS (Intel/dpt-hybrid-midas), DPT, Depth Anything and others that give inverse depth. Nothing is downloaded and
-    no pickle is read. check: called before each part of the network, which takes seconds on a CPU; may raise to cancel.
+    Takes uint8 pixels [H, W, 3], gives [H, W] float32 from 0 to 1, where 1 is nearest.
+    Models that give inverse depth do: dpt-hybrid-midas and other DPT models, Depth Anything.
+    Nothing is downloaded and no pickle is read.
+    check: called before each part of the network, which takes seconds on a processor; may raise to cancel.
     Raises ModelFileError where the folder holds no such model.
     """
     processor, model = _loaded(folder, str(device))
@@ -79,7 +81,10 @@ def as_map(depth: np.ndarray) -> np.ndarray:
 
 
 def only_bodies(depth_map: np.ndarray, picture: np.ndarray, faces: Sequence[Face]) -> np.ndarray:
-    """The uint8 RGB map [H, W, 3] black wherever the picture, of any size, shows no body below a head."""
+    """The map, uint8 pixels [H, W, 3], made black wherever the picture shows no body below a head.
+
+    The picture may be of any size.
+    """
     shown = bodies_without_heads(picture, faces)
     height, width = depth_map.shape[:2]
     fitted = torch.nn.functional.interpolate(torch.from_numpy(shown)[None, None], (height, width), mode="area")[0, 0]

@@ -15,6 +15,7 @@ from .names import checked_name
 PICTURES = {".png", ".jpg", ".jpeg", ".webp"}  # what ComfyUI writes previews as
 _PERSON_NODES = ("FaceChain_Preprocess", "FaceChain_LoadPerson")  # their widget `name` says who a job is about
 RECORD = "Saved person"  # of the kinds of files the one that goes last
+_WEIGHTS_OR_PICTURE = "(safetensors|png)"
 _TEMPORARY = r"(\.[^.]+\.tmp)?"  # how files.write_atomically calls what a crash has left of a file
 
 
@@ -138,7 +139,7 @@ def _called(path: Path, pattern: str) -> bool:
 
 def _loras(name: str, places: Places, check: Callable[[], None]) -> Iterator[Path]:
     """LoRAs that say they are of this person, whatever they are called now, and what lies beside them under their name."""
-    own = rf"\.?{re.escape(name)}-[0-9a-f]{{12}}(-step-\d+)?\.(safetensors|png){_TEMPORARY}"
+    own = rf"\.?{re.escape(name)}-[0-9a-f]{{12}}(-step-\d+)?\.{_WEIGHTS_OR_PICTURE}{_TEMPORARY}"
     for folder in places.loras:
         for path in _each(folder, check, below=True):
             if path.relative_to(folder).with_suffix(".safetensors").as_posix() in places.kept:

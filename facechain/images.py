@@ -1,8 +1,7 @@
-"""Pictures: conversions, crops and warps as pure functions.
+"""Pictures: conversions, crops and warps as pure functions."""
 
-Two forms travel in the pack. IMAGE: float32 [N, H, W, 3], 0..1, as ComfyUI has it.
-Pixels: uint8 RGB [H, W, 3] numpy arrays, as the face networks want them.
-"""
+# Two forms travel in the pack. IMAGE: float32 [N, H, W, 3], 0..1, as ComfyUI has it.
+# Pixels: uint8 RGB [H, W, 3] numpy arrays, as the face networks want them.
 
 from __future__ import annotations
 
@@ -16,9 +15,10 @@ _ROWS = 64  # of a picture that are converted at once
 
 
 def to_pixels(image: torch.Tensor) -> list[np.ndarray]:
-    """IMAGE [N, H, W, C] or [H, W, C], C = 1, 3 or 4, to a list of uint8 RGB [H, W, 3].
+    """An IMAGE [N, H, W, C], or one picture [H, W, C] of it, to a list of pixels [H, W, 3].
 
-    Not-a-number counts as 0, values are clamped to 0..1, alpha is laid over white.
+    There may be 1, 3 or 4 channels; alpha is laid over white.
+    What is not a number counts as 0, and values are clamped to 0..1.
     Raises PhotoError for other shapes.
     """
     if image.ndim == 3:
@@ -44,15 +44,17 @@ def _rows_to_pixels(rows: torch.Tensor) -> np.ndarray:
 
 
 def from_pixels(*pictures: np.ndarray) -> torch.Tensor:
-    """uint8 RGB [H, W, 3] pictures of one size to IMAGE [N, H, W, 3] float32 0..1."""
+    """Pixels [H, W, 3] of pictures that are all of one size to an IMAGE [N, H, W, 3], float32 0..1."""
     return torch.from_numpy(np.stack(pictures)).float() / 255
 
 
 def warp(image: torch.Tensor, matrix: np.ndarray, size: tuple[int, int], fill: float = 1.0) -> torch.Tensor:
     """Resample with an affine map, bicubic, pre-smoothed where it shrinks.
 
-    image: [H, W, C] float. matrix: [2, 3], maps pixel (x, y) of the result to pixel (x, y) of image,
-    pixel centres at whole numbers. size: (height, width) of the result. fill: value where it leaves the image.
+    image: [H, W, C] float.
+    matrix: [2, 3], maps a pixel (x, y) of the result to that of the image, pixel centres at whole numbers.
+    size: height and width of the result.
+    fill: value where it leaves the image.
     Returns [height, width, C] float32, not clamped.
     """
     height, width = image.shape[:2]

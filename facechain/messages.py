@@ -1,7 +1,7 @@
 """What is said of photos and portraits, as a catalogue: the English text is made here, other languages by key.
 
-The page translates by key and values (locales/<language>/main.json, under "facechain"); texts, reports and JSON keep
-the English words.
+The page translates by key and values, from main.json of its language, under our name; whatever is written into texts
+and reports keeps the English words.
 """
 
 from __future__ import annotations

@@ -43,16 +43,17 @@ class Attributes:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """Immutable record of one person; N photos, S = 512 or 1024 pixels.
+    """Immutable record of one person, with N photos of S pixels a side, which are 512 or 1024.
 
-    images: [N, S, S, 3] float32 0..1, aligned head crops, in steps of 1/255 so that the file keeps them exactly.
-    masks: [N, S, S] float32 0..1, 1 = head (face, hair, hat), in steps of 1/255.
-    embeddings: [N, D] float32, unit rows, made by the network `embedder`.
-    quality: [N] float32 0..1.  poses: [N, 3] float32 yaw, pitch, roll in degrees.
-    caption: what each photo is trained with; trigger first.
-    best: index of the photo of best quality.
-    captions: of each photo, where a training is to tell them apart; () for `caption` on all. Not kept in the file.
-    lora: name of the person LoRA below the loras folder ("facechain/anna-1f3c.safetensors"), "" before training.
+    images: [N, S, S, 3] float32 0..1, aligned crops of the head, in such steps that the file keeps them exactly (1/255).
+    masks: [N, S, S] float32 0..1, where 1 is the head with hair and hat, in the same steps.
+    embeddings: [N, D] float32, unit rows, made by the network that embedder names.
+    quality: [N] float32 0..1.
+    poses: [N, 3] float32, yaw, pitch and roll in degrees.
+    caption: what each photo is trained with; the trigger comes first.
+    best: the number of the photo that is best.
+    captions: of each photo, where a training is to tell them apart; empty for one caption on all. Not kept in the file.
+    lora: the file of the person's LoRA below the folder of all of them; empty before training.
     """
 
     name: str

@@ -29,7 +29,10 @@ def piece_spans(text: str) -> list[tuple[int, int]]:
 
 
 def bare(piece: str) -> tuple[str, ...]:
-    """What a piece says, without weights, case and spelling variants: "(Close_up, red:1.2)" -> ("close up", "red")."""
+    """What a piece says, without weights, case and variants of spelling.
+
+    Of "(Close_up, red:1.2)" these are "close up" and "red".
+    """
     text = re.sub(r":\s*-?[0-9.]+\s*(?=\))", "", piece.lower())
     text = re.sub(r"[()\\]", "", text)
     return tuple(filter(None, (re.sub(r"[\s_-]+", " ", part).strip() for part in text.split(","))))

@@ -49,16 +49,21 @@ _NOUNS = {
     "girl": ("girl", "girls", "1girl"),
     "boy": ("boy", "boys", "1boy"),
 }
-_PERSON_WORD = (
-    r"\b(?:(?P<one>girl|woman|lady|boy|man|guy)|(?P<several>girls|women|ladies|boys|men|guys)|(?P<tag>1girl|1boy)"
-    r"|(?P<he>he|his|himself)|(?P<she>she|her|hers|herself))\b"
-)
+_WORDS = {
+    "one": "girl|woman|lady|boy|man|guy",
+    "several": "girls|women|ladies|boys|men|guys",
+    "tag": "1girl|1boy",
+    "he": "he|his|himself",
+    "she": "she|her|hers|herself",
+}
+_PERSON_WORD = r"\b(?:" + "|".join(f"(?P<{kind}>{words})" for kind, words in _WORDS.items()) + r")\b"
 _HE = {"she": "he", "her": "his", "hers": "his", "herself": "himself"}
 _SHE = {"he": "she", "his": "her", "himself": "herself"}
 
 _COLOURS = (
     "black|brown|blonde?|red|ginger|auburn|white|gr[ae]y|silver|golden|purple|blue|green|pink|rainbow(?:-coloured)?"
 )
+_BODIES, _SHOTS = "upper|full|half|lower", "medium|wide|long|face|waist|bust"
 # Pieces of one kind exclude each other. Only short pieces are judged: longer ones say more than that.
 _KINDS = {
     "hair length": r"\b(?:short|medium|long|shoulder-length|bob|bald)\b.*\bhair\b|\bbald\b|\bbob\b",
@@ -66,7 +71,7 @@ _KINDS = {
     "hair form": r"\b(?:straight|wavy|curly)\b.*\bhair\b",
     "mouth": r"\b(?:smil\w+|laugh\w+|grin|serious|expressionless|frown\w*|pensive)\b",
     "eyewear": r"\b(?:sun)?glasses\b|\bgoggles\b",
-    "frame": r"^(?:close-up.*|.*\b(?:upper|full|half|lower)[ _]body|.*\b(?:medium|wide|long|face|waist|bust) shot)$",
+    "frame": rf"^(?:close-up.*|.*\b(?:{_BODIES})[ _]body|.*\b(?:{_SHOTS}) shot)$",
 }
 _LONG = 5  # words
 

@@ -1,8 +1,8 @@
 """What a saved portrait says of itself: that it is AI-generated, of whom (as a hash), by which engines and models.
 
-Read by people and by programs: a JSON text in the PNG chunk ``facechain``, and XMP with IPTC's Digital Source Type,
-which picture archives, search engines and social networks look for (IPTC, "Digital Source Type" NewsCodes).
-Names of people are not in it.
+It is read by people and by programs, and stands there twice: as a JSON text in a chunk of our name, and as XMP with
+the digital source type of the IPTC, which picture archives, search engines and social networks look for (see the
+NewsCodes of that name). Names of people are not in it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 FORMAT = "facechain-provenance-1"
 CHUNK = "facechain"  # the PNG text chunk
 XMP_CHUNK = "XML:com.adobe.xmp"  # where PNG files keep XMP (XMP specification part 3)
+_PACKET = "W5M0MpCehiHzreSzNTczkc9d"  # by which programs find XMP in a file (the same, part 1)
+_NAMESPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+}
 _SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 DRAWN = f"{_SOURCE}trainedAlgorithmicMedia"
 COMPOSITE = f"{_SOURCE}compositeWithTrainedAlgorithmicMedia"  # a photo or painting with AI-generated parts
@@ -73,16 +81,19 @@ def xmp_of(said: Mapping[str, Any]) -> str:
     tool = f"{said['generator']} {said['version']}"
     hashes = ", ".join(person["hash"] for person in said["people"])
     line = f"{said['statement']} by {tool}" + (f"; person {hashes}" if hashes else "")
-    return (
-        '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-        ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
-        f"<Iptc4xmpExt:DigitalSourceType>{escape(said['digital_source_type'])}</Iptc4xmpExt:DigitalSourceType>"
-        f"<xmp:CreatorTool>{escape(tool)}</xmp:CreatorTool>"
-        f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(line)}</rdf:li></rdf:Alt></dc:description>'
-        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-    )
+    names = " ".join(f'xmlns:{short}="{full}"' for short, full in _NAMESPACES.items())
+    found = [
+        _element("Iptc4xmpExt:DigitalSourceType", escape(said["digital_source_type"])),
+        _element("xmp:CreatorTool", escape(tool)),
+        _element("dc:description", _element("rdf:Alt", _element("rdf:li", escape(line), ' xml:lang="x-default"'))),
+    ]
+    described = _element("rdf:RDF", _element("rdf:Description", "".join(found), ' rdf:about=""'))
+    packet = _element("x:xmpmeta", described, f" {names}")
+    return f'<?xpacket begin="\ufeff" id="{_PACKET}"?>{packet}<?xpacket end="w"?>'
+
+
+def _element(name: str, inside: str, attributes: str = "") -> str:
+    return f"<{name}{attributes}>{inside}</{name}>"
 
 
 def png_of(pixels: np.ndarray, texts: Mapping[str, str], said: Mapping[str, Any] | None) -> bytes:

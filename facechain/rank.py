@@ -189,9 +189,11 @@ def sheet_of(
 def small_pictures(
     ranking: Ranking, images: Sequence[torch.Tensor], check: Callable[[], None] = lambda: None
 ) -> dict[int, np.ndarray]:
-    """By number the first MOST_SHOWN pictures in their order, uint8 RGB, the longer side at most 192 pixels.
+    """The first pictures in their order, by their number, as uint8 RGB and at most 192 pixels long.
 
-    images: IMAGE batches, as they were ranked. check: called before each picture; may raise to cancel.
+    There are no more of them than MOST_SHOWN.
+    images: batches of them, as they were ranked.
+    check: called before each picture; may raise to cancel.
     """
     shown = {verdict.picture for verdict in ranking.in_order[:MOST_SHOWN]}
     small = {}

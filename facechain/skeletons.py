@@ -73,7 +73,7 @@ def find_figures(
 
 
 def face_points(face: Face) -> np.ndarray:
-    """[70, 3] float32: dlib's 68 points and both pupils, from the face's mesh; empty [0, 3] without one."""
+    """The 68 points of dlib and both pupils, from the mesh of the face: [70, 3] float32; [0, 3] without one."""
     if face.mesh is None:
         return np.zeros((0, 3), np.float32)
     places = np.array([face.mesh[list(entry), :2].mean(0) for entry in (*((n,) for n in _DLIB), *_PUPILS)], np.float32)

@@ -39,13 +39,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Style:
-    """A checked style; `load_style` makes it.
+    """A checked style; load_style makes it.
 
-    id: the file's name without .json.  name, name_zh: for people.
-    family: one of FAMILIES.  checkpoint: file name of the base model it was made for, "" for any.
-    lora: file name of the style LoRA, "" for none.  lora_words: what the LoRA was trained with; only used with it.
-    style_weight, person_weight: LoRA strengths.
-    prompt: place, light and look.  outfit: clothes and hair, by who wears them (WEARERS).
+    id: the file's name without its suffix.
+    name, name_zh: for people.
+    family: one of FAMILIES.
+    checkpoint: file name of the base model it was made for, "" for any.
+    lora: file name of the style LoRA, "" for none.
+    lora_words: what the LoRA was trained with; only used with it.
+    style_weight, person_weight: strengths of the two LoRAs.
+    prompt: place, light and look.
+    outfit: clothes and hair, by who wears them.
     quality: replaces the usual quality words where the style is no photograph.
     """
 
@@ -181,7 +185,7 @@ class _Reader:
         return value
 
     def prompt(self, content: dict[str, Any], key: str, where: str = "") -> str:
-        """Text with ComfyUI's (words:1.2) weights: brackets in pairs, weights within MAX_WEIGHT."""
+        """Text with weights as ComfyUI has them: brackets in pairs, no weight above the limit."""
         text = self.text(content, key, where)
         bare = re.sub(r"\\[()]", "", text)
         depth = 0

@@ -1,7 +1,8 @@
-"""Hands, face and body of one person: DWPose's network (RTMPose, 133 points), where a user has its file.
+"""Hands, face and body of one person by the network of DWPose, where a user has its file.
 
-Yang et al., "Effective Whole-body Pose Estimation with Two-stages Distillation", 2023; the file dw-ll_ucoco_384.onnx,
-which is also what controlnet_aux loads. Its own detector of people is not needed: the box comes from our body.
+The network gives 133 points and is from the paper "Effective whole-body pose estimation with two-stages distillation"
+by Yang and others, of 2023. Other packs load the same file. Its own detector of people is not needed here, since the
+box comes from our body.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Whole:
 
 
 def read_person(image: np.ndarray, box: np.ndarray, model: Path, *, gpu: bool = False) -> Whole:
-    """The person in a box (x1, y1, x2, y2, pixels) of uint8 RGB [H, W, 3].
+    """The person in a box of a picture.
 
+    box: left, top, right and bottom in pixels; the picture is uint8 RGB [H, W, 3].
     Raises ModelFileError where the file is absent, damaged, or another network.
     """
     to_picture = _window(box)

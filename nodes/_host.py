@@ -74,7 +74,7 @@ def keeps_workflows() -> bool:
 
 
 def own_folder(name: str) -> Path:
-    """ComfyUI/models/facechain/<name>: people, styles. Not made until something is written."""
+    """The folder of that name, people or styles, in models/facechain; not made until something is written."""
     import folder_paths
 
     return Path(folder_paths.models_dir) / "facechain" / name
@@ -143,7 +143,10 @@ def sam_names() -> list[str]:
 
 
 def load_sam(name: str) -> Any:
-    """The SAM model of that name, on ComfyUI's device. Raises ModelFileError, which says how to convert a pickle."""
+    """The SAM model of that name, on the device of the host.
+
+    Raises ModelFileError, which says how to convert a pickle.
+    """
     from ..facechain.photos.sam import load_sam
 
     folders = _sam_folders()
@@ -329,7 +332,7 @@ def tokens_of(clip: Any, text: str) -> list[int]:
 
 @lru_cache(maxsize=1)
 def tokenizer() -> Any:
-    """CLIP-L's, which SD 1.5, SDXL, SD3 and Flux read; for counting before there is a CLIP."""
+    """For counting before there is a CLIP."""  # CLIP-L's: SD 1.5, SDXL, SD3 and Flux all read it
     import comfy.sd1_clip
 
     return comfy.sd1_clip.SD1Tokenizer()
@@ -338,7 +341,10 @@ def tokenizer() -> Any:
 def apply_controlnet(
     positive: Any, negative: Any, control_net: Any, maps: Any, strength: float, start: float, end: float, vae: Any
 ) -> tuple[Any, Any]:
-    """Both CONDITIONINGs with the ControlNet, by core's node. maps: IMAGE; portrait i of a batch follows map i."""
+    """Both conditionings with the ControlNet, by the node of the core.
+
+    maps: an IMAGE; each portrait of a batch follows the map of the same number.
+    """
     node = _core_node("ControlNetApplyAdvanced")
     return node.apply_controlnet(positive, negative, control_net, maps, strength, start, end, vae=vae)
 

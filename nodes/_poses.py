@@ -19,7 +19,11 @@ DEPTH_SPACE = 2**30  # bytes that a depth model works with, at most
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet and how it acts; net: CONTROL_NET or None. pictures: IMAGE, black where there is nothing to show."""
+    """A ControlNet and how it acts.
+
+    net: the network, or None.
+    pictures: an IMAGE, black where there is nothing to show.
+    """
 
     what: str
     net: Any

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def save_pictures(
     pictures: Sequence[np.ndarray], prefix: str, texts: dict[str, str], said: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
-    """Write uint8 RGB pictures as PNG files into ComfyUI's output folder; (file name, subfolder) of each.
+    """Write uint8 RGB pictures as PNG files into the output folder; the file name and subfolder of each.
 
-    prefix: as core's Save Image has it, %year% and the like included. said: a statement of facechain.provenance.
+    prefix: as the core's own saver has it, with the year and the like filled in.
+    said: a statement of facechain.provenance.
     Raises UnusableNameError for a prefix that leads out of the folder, RecordError for a full disk.
     """
     from ..facechain.files import keep

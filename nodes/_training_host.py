@@ -248,9 +248,10 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _lora_layer_names(model: Any) -> dict[str, str]:
-    """kohya's key by layer path: {"input_blocks.1.1...attn1.to_q": "lora_unet_down_blocks_0_attentions_0_..."}.
+    """The key in the manner of kohya by the path of a layer.
 
-    Of core's several names for a layer, the one that other tools know comes last.
+    So a layer of "input_blocks.1.1" has one that begins with "lora_unet_down_blocks_0_attentions_0".
+    Of the several names that the core has for a layer, the one that other tools know comes last.
     """
     import comfy.lora
 

@@ -37,7 +37,7 @@ class TrainableTextEncoder:
         self._tokenize = clip.tokenize
 
     def encode(self, text: str) -> Any:
-        """[[embedding, {"pooled_output": ...}]], as core's encoders give it, with gradients."""
+        """The embedding and the pooled output, in the form that the core's encoders give, with gradients."""
         embedding, pooled, *rest = self.network.encode_token_weights(self._tokenize(text))
         extras = rest[0] if rest else {}
         return [[embedding, {"pooled_output": pooled, **extras}]]

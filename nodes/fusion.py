@@ -34,8 +34,8 @@ class FaceFusion(io.ComfyNode):
                     "fusion",
                     options=["embedded", "inswapper"],
                     default="embedded",
-                    tooltip="'embedded': mesh warp of the person's own photo; no download, may be used commercially. 'inswapper': "
-                    "insightface's swap network models/insightface/inswapper_128.onnx, with the engine 'insightface'; for "
+                    tooltip="'embedded' warps the person's own photo by its mesh: no download, may be used commercially. 'inswapper' is "
+                    "the swap network models/insightface/inswapper_128.onnx, with the engine 'insightface'; for "
                     "non-commercial research only.",
                 ),
                 io.Combo.Input(

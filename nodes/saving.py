@@ -35,8 +35,8 @@ class SavePortraits(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="FaceChain",
-                    tooltip="Folder and beginning of the file names inside ComfyUI's output folder; %year%, %width%, "
-                    "%date:yyyy-MM-dd% and %KSampler.seed% work as in Save Image.",
+                    tooltip="Folder and beginning of the file names inside ComfyUI's output folder. What stands between percent "
+                    "signs is filled in as in Save Image: the %year%, the %width%, a %date:yyyy-MM-dd% or the %KSampler.seed%.",
                 ),
                 io.Boolean.Input(
                     "mark",

@@ -64,7 +64,7 @@ class LoadStyle(io.ComfyNode):
                     "extra_prompt",
                     default="",
                     multiline=True,
-                    tooltip="Added at the end of the prompt; ComfyUI's (words:1.2) weighting works.",
+                    tooltip="Added at the end of the prompt; weights as in (words:1.2) do what they do elsewhere in ComfyUI.",
                 ),
                 io.String.Input(
                     "extra_negative", default="", multiline=True, tooltip="Added at the end of the negative prompt."

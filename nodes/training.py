@@ -118,7 +118,7 @@ class TrainPersonLoRA(io.ComfyNode):
                 Person.Output(
                     "trained_person",
                     display_name="trained_person",
-                    tooltip="The PERSON, knowing its LoRA: for Load Style and Group Portrait.",
+                    tooltip="The person, who knows this LoRA from now on: for Load Style and Group Portrait.",
                 ),
                 io.String.Output(
                     "lora_name",
@@ -235,7 +235,7 @@ class LoadPerson(io.ComfyNode):
                 Person.Output(
                     "person",
                     display_name="person",
-                    tooltip="The PERSON: for Load Style, Face Fusion and Similarity Rank.",
+                    tooltip="The person, as saved: for Load Style, Face Fusion and Similarity Rank.",
                 ),
                 io.String.Output(
                     "notes",

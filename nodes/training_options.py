@@ -24,8 +24,8 @@ class TrainingOptions(io.ComfyNode):
                     "optimizer",
                     options=["AdamW", "AdamW 8-bit", "Prodigy"],
                     default="AdamW",
-                    tooltip="'AdamW 8-bit' saves a little memory on NVIDIA cards (Python package bitsandbytes); 'Prodigy' finds "
-                    "the learning rate by itself (package prodigyopt).",
+                    tooltip="'AdamW 8-bit' saves a little memory on NVIDIA cards and needs the Python package bitsandbytes; "
+                    "'Prodigy' finds the learning rate by itself and needs the package prodigyopt.",
                 ),
                 io.Combo.Input(
                     "schedule",

@@ -1,15 +1,14 @@
-"""Rewrites a SAM checkpoint (sam_vit_b_01ec64.pth) as safetensors, beside the original, for FaceChain Preprocess.
+"""Rewrites a checkpoint of Segment Anything as safetensors, beside the original, for FaceChain Preprocess.
 
-    python scripts/convert_sam.py path/to/sam_vit_b_01ec64.pth
+    python scripts/convert_sam.py path/to/the/checkpoint.pth
 
-Run it with ComfyUI's Python, outside the server. The pickle is opened with torch's weights_only reader, which
-makes tensors and nothing else; the node itself never opens pickles.
+Run it with the Python of your ComfyUI, outside the server. The pickle is opened with torch's weights_only reader,
+which makes tensors and nothing else; the node itself never opens pickles.
 """
 
 from __future__ import annotations
 
 import argparse
-import pickle
 import sys
 from pathlib import Path
 
@@ -24,7 +23,9 @@ def convert(source: Path) -> Path:
         raise ValueError(f"{target} is already there; delete it to convert again")
     try:
         weights = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # somebody else's file: whatever the reader finds wrong is told
         raise ValueError(f"{source} cannot be read as plain weights: {error}") from error
     if not isinstance(weights, dict) or "image_encoder.pos_embed" not in weights:
         raise ValueError(f"{source} is not a SAM checkpoint: it has no image_encoder.pos_embed")

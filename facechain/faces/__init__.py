@@ -12,10 +12,12 @@ ENGINES = ("embedded", "insightface")
 
 
 def engine(name: str = "embedded", *, folders: Sequence[Path] = (), gpu: bool = False) -> FaceEngine:
-    """The engine of this name; its networks load when it is first used. Raises ModelFileError for another name.
+    """The engine of this name; its networks load when it is first used.
 
-    folders: where insightface's models/<pack> may lie (ComfyUI/models/insightface). gpu: whether the host runs its
-    models on an NVIDIA card; the embedded networks stay on the CPU, where they are faster.
+    folders: where models/<pack> of insightface may lie.
+    gpu: whether the host runs its models on an NVIDIA card.
+    The embedded networks stay on the processor, where they are faster.
+    Raises ModelFileError for another name.
     """
     if name == "embedded":
         from .embedded import EmbeddedEngine

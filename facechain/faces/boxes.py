@@ -37,10 +37,11 @@ def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def weighted_suppression(rows: np.ndarray, scores: np.ndarray, limit: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """BlazeFace's suppression: overlapping detections melt into their score-weighted mean.
+    """Suppression as BlazeFace has it: detections that overlap melt into their mean, weighted by their scores.
 
-    rows: [N, 4 + 2k] boxes (x1, y1, x2, y2) and k points; scores: [N].
-    Returns rows [M, 4 + 2k] and scores [M], best first.
+    rows: a box of four numbers and then the points, [N, columns].
+    scores: [N].
+    Returns the rows and scores that are left, best first.
     """
     order = np.argsort(-scores, kind="stable")
     kept_rows, kept_scores = [], []

@@ -1,4 +1,4 @@
-"""Who this is: dlib's face recognition network (ResNet, 128 numbers)."""
+"""Who this is: the face recognition network of dlib, which gives 128 numbers."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ from .sharpness import sharpness
 
 
 class InsightfaceEngine:
-    """SCRFD, ArcFace and insightface's attributes; see FaceEngine in base.py.
+    """The detector, embedding and attributes of insightface; what an engine is stands in base.py.
 
-    roots: folders that hold models/<pack>/*.onnx. gpu: run the networks with CUDA where onnxruntime can.
+    roots: folders that hold the networks, as models/<pack>/*.onnx.
+    gpu: run the networks on the card where onnxruntime can.
     Nothing is read before the engine is first used, and nothing is ever downloaded.
     """
 

@@ -23,6 +23,6 @@ def person_mask(image: np.ndarray) -> np.ndarray:
 
 
 def person_grid(image: np.ndarray) -> np.ndarray:
-    """As person_mask, as the network gives it: [SIDE, SIDE] for the squeezed picture."""
+    """The person mask as the network gives it: a square, for the squeezed picture."""
     small = Image.fromarray(np.ascontiguousarray(image)).resize((SIDE, SIDE), Image.Resampling.BOX)
     return onnx.run(MODEL, np.asarray(small).astype(np.float32) / 255)[0].reshape(SIDE, SIDE)

@@ -26,9 +26,10 @@ __all__ = [
 
 
 def swapper_of(fusion: str, *, folders: Sequence[Path] = (), gpu: bool = False) -> Swapper | None:
-    """The swap network behind a fusion of this name, None for the embedded one, which needs none.
+    """The swap network behind a fusion of this name; None for the embedded one, which needs none.
 
-    folders: where inswapper_128.onnx may lie (ComfyUI/models/insightface). gpu: run it on the NVIDIA card.
+    folders: where the file of the swap network may lie.
+    gpu: run it on the NVIDIA card.
     Raises FaceChainError where there is no fusion of this name, ModelFileError where its file cannot be used.
     """
     if fusion not in FUSIONS:

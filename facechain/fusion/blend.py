@@ -30,10 +30,10 @@ def levelled(
 
 
 def blended(picture: np.ndarray, face: np.ndarray, alpha: np.ndarray, face_width: float) -> np.ndarray:
-    """picture [H, W, 3] with the face in it; alpha: [H, W] 0..1. Where alpha is 0, the picture's own bits.
+    """The picture [H, W, 3] with the face in it. alpha: [H, W] 0..1; where it is 0, the picture's own bits.
 
-    Two bands (Burt and Adelson, A Multiresolution Spline, 1983): mixed half and half, two skins show both their lines
-    and only 0.7 of their contrast, and that is what an eye takes for a seam.
+    In two bands (Burt and Adelson, A Multiresolution Spline, 1983), since two skins that are mixed half and half
+    show the lines of both and only 0.7 of their contrast, and that is what an eye takes for a seam.
     """
     difference, weight = face.clip(0, 1) - picture, alpha[..., None] + 1e-4
     reach = _COARSE * face_width

@@ -1,8 +1,8 @@
-"""The engine `inswapper`: insightface's face swap network, run by onnxruntime. Its weights are non-commercial.
+"""The engine inswapper: the face swap network of insightface, run by onnxruntime; its weights are non-commercial.
 
-The interface is that of insightface's INSwapper: inputs [1, 3, S, S] (RGB, 0..1, the face aligned as ArcFace wants it)
-and [1, D] (an ArcFace embedding times `emap`, the graph's last initialiser, brought to length 1); output
-[1, 3, S, S], the same face as the other person's.
+What it takes and gives is that of insightface's own class for it. The first input is the face, [1, 3, S, S] in
+RGB from 0 to 1, aligned as for its embeddings; the second, [1, D], is the other person's embedding times the
+last initialiser of the graph, brought to length 1. The output is the first face as the other person's.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ _loaded: dict[tuple[Path, int, bool], Swapper] = {}
 
 @dataclass(frozen=True, eq=False)
 class Swapper:
-    """A loaded swap network. emap: [D, D] float32. side: pixels of the square that it reads and draws.
+    """A loaded swap network.
 
-    provider: what it runs on ("CPUExecutionProvider").
+    emap: [D, D] float32.
+    side: pixels of the square that it reads and draws.
+    provider: what it runs on, in the words of onnxruntime.
     """
 
     net: Any

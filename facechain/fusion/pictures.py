@@ -28,8 +28,11 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class FusedPictures:
-    """images: as they came in, with new faces. masks: [N, H, W] float32 0..1, 0 = bit-identical to the input.
-    reports: one a picture, ready for JSON. looks: what was done to each face, for `inspection`.
+    """images: as they came in, with new faces.
+
+    masks: [N, H, W] float32 0..1; where they are 0, the input bit by bit.
+    reports: one a picture, ready to be written as text.
+    looks: what was done to each face, for the inspection.
     """
 
     images: torch.Tensor

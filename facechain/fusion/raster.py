@@ -13,7 +13,9 @@ from .topology import surface
 class Coverage:
     """Which triangle of the mesh each pixel shows.
 
-    inside: [H, W] bool. triangle: [H, W] int64 (-1 outside). weights: [H, W, 3] float32 barycentric.
+    inside: [H, W] bool.
+    triangle: [H, W] int64, -1 outside.
+    weights: [H, W, 3] float32, barycentric.
     """
 
     inside: np.ndarray

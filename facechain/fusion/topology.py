@@ -28,6 +28,7 @@ NOSTRILS = (97, 2, 326, 327, 278, 344, 440, 274, 1, 44, 220, 115, 48, 98)
 ATLAS = 256  # pixels of a side of the masks below
 _FOREHEAD = (0.19, 0.06)  # above the brows: where the new face has ended, and where it begins to
 _EDGE = (0.005, 0.06)  # distances from the outline between which the new face sets in
+_FOLDS = (0.1, 0.22)  # distances from the lips up to which a smile folds the skin, and where it no longer does
 _SPAN = 1.2  # canonical units that a side of the masks covers
 
 
@@ -62,6 +63,7 @@ class Atlas:
     features: brows, eyes, nostrils and lips, with some margin. drawn: the same without margin, but with the lids.
     forehead: all above the brows. crown: the same from well above them. rim: the outline and the forehead, where hair falls over a face. lips: the lips with some margin.
     broad: cheeks, jaw and forehead, away from everything that makes a face this person's.
+    folds: around the mouth, where a smile folds the skin.
     """
 
     face: np.ndarray
@@ -73,6 +75,7 @@ class Atlas:
     rim: np.ndarray
     lips: np.ndarray
     broad: np.ndarray
+    folds: np.ndarray
 
 
 ATLAS_MASKS = tuple(Atlas.__annotations__)
@@ -103,6 +106,7 @@ def atlas() -> Atlas:
         rim=np.maximum(1 - _smooth_step(distance, 0.06, 0.2), above_brows).astype(np.float32),
         lips=_soft(_grown(rings[4], 0.05), 0.015),
         broad=_broad(np.maximum.reduce([*rings, _drawn(NOSE)])),
+        folds=(1 - _smooth_step(_inner_distance(1 - rings[4]), *_FOLDS)).astype(np.float32),
     )
 
 
@@ -124,7 +128,7 @@ def to_atlas(points: np.ndarray) -> np.ndarray:
 
 
 def _drawn(ring: tuple[int, ...]) -> np.ndarray:
-    """The filled ring, [ATLAS, ATLAS] float32 0..1, edges smoothed by drawing it fourfold."""
+    """The filled ring on the atlas, a square of float32 0..1; its edges are smoothed by drawing it fourfold."""
     image = Image.new("L", (ATLAS * 4, ATLAS * 4))
     corners = (to_atlas(surface().points[list(ring), :2]) + 0.5) * 4 - 0.5
     ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in corners], fill=255)

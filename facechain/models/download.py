@@ -139,12 +139,12 @@ class _Dropped(Exception):
 async def _from_any(
     wanted: Wanted, part: Part, tell: Tell, say: Callable[[str], None], pause: float, silence: float
 ) -> Fetched:
-    import aiohttp
+    from aiohttp import ClientSession, ClientTimeout
 
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence)
+    timeout = ClientTimeout(total=None, sock_connect=silence, sock_read=silence)
     headers = {"User-Agent": "facechain-studio", "Accept-Encoding": "identity"}  # lengths are those of the file
     reasons = []
-    async with aiohttp.ClientSession(timeout=timeout, headers=headers, trust_env=True) as session:
+    async with ClientSession(timeout=timeout, headers=headers, trust_env=True) as session:
         for url in wanted.urls:
             for last in (False, True):  # damaged on the way: once more from the start
                 try:

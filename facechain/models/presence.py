@@ -16,8 +16,13 @@ THERE, MISSING, DIFFERENT, UNVERIFIED = "there", "missing", "different", "there,
 
 @dataclass(frozen=True)
 class Found:
-    """state: one of THERE (size, or where read the hash, as published), MISSING, DIFFERENT, UNVERIFIED (nothing to
-    compare with). path: where it lies; None where it is missing. why: of DIFFERENT, for people."""
+    """Where a file of the catalogue is.
+
+    state: THERE where the size is as published, and the hash as well where it was read; UNVERIFIED where there is
+    nothing to compare it with; MISSING or DIFFERENT.
+    path: where it lies; None where it is missing.
+    why: in which way it is different, for people.
+    """
 
     file: ModelFile
     state: str

@@ -23,8 +23,9 @@ _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, st
 def read_photo(path: Path, max_side: int) -> np.ndarray:
     """The photo as uint8 RGB [H, W, 3], turned as its EXIF says, its longer side at most max_side.
 
-    Animations give their first frame; transparency is laid over white; 16-bit, grey, palette and
-    CMYK pictures become RGB, embedded colour profiles sRGB.
+    Animations give their first frame; transparency is laid over white.
+    Pictures of 16 bits, in grey, with a palette or in the colours of a press become RGB, and where they carry a colour
+    profile, they are brought to the standard one.
     Raises PhotoError, without the file's name, when it cannot be read.
     """
     if not path.is_file():
@@ -76,7 +77,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
-    """Colours of an embedded profile (Display P3, Adobe RGB, a press's CMYK) brought to sRGB."""
+    """Colours of an embedded profile, be it of a display or of a press, brought to sRGB."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode not in ("RGB", "CMYK", "RGBA"):
         return picture

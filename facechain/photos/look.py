@@ -47,8 +47,11 @@ class Photos(Sequence[np.ndarray]):
 class Seen:
     """What one photo shows.
 
-    turns: quarter turns counter-clockwise (np.rot90) that set it upright; faces: in the upright photo, largest first.
-    exposures: 0..1 of each face, openness: what hides each.  thumbnail: the upright photo, uint8 RGB, longer side 256 or less, and its scale.
+    turns: quarter turns counter-clockwise (np.rot90) that set it upright.
+    faces: in the upright photo, largest first.
+    exposures: 0..1 of each face.
+    openness: what hides each face.
+    thumbnail: the upright photo, uint8 RGB, longer side 256 or less, and its scale.
     signature: [24, 24] float32, grey and normalised; near-duplicates have nearly the same one.
     """
 

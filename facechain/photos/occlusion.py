@@ -58,9 +58,13 @@ class Openness:
 
 @dataclass(frozen=True, eq=False)
 class Chip:
-    """A level crop of a face.  pixels: uint8 [S, S, 3].  points: [468, 2].  away: [S, S, 3], log red/green,
-    log blue/green and log brightness, each minus those of the face's skin.  like: [S, S] 0..1, 1 = that skin.
-    skin: [3] the same three of that skin itself.
+    """A level crop of a face.
+
+    pixels: uint8 [S, S, 3].
+    points: [468, 2].
+    away: [S, S, 3], the logarithms of red/green, of blue/green and of brightness, less those of the face's skin.
+    like: [S, S] 0..1, where 1 is that skin.
+    skin: [3], the same three of that skin itself.
     """
 
     pixels: np.ndarray

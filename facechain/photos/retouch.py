@@ -27,7 +27,11 @@ _NOSTRILS = [98, 97, 2, 326, 327, 94]
 
 
 def retouched(image: np.ndarray, mesh: np.ndarray, strength: float) -> np.ndarray:
-    """uint8 RGB [S, S, 3] with evener skin. mesh: [468, 3] in its pixels. strength: 0 (the very same picture) to 1."""
+    """The picture with evener skin, uint8 RGB [S, S, 3].
+
+    mesh: [468, 3] in its pixels.
+    strength: from 0, which gives the very same picture, to 1.
+    """
     if strength <= 0:
         return image
     width = float(np.ptp(mesh[OVAL, 0]))

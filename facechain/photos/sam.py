@@ -157,7 +157,7 @@ def _deepest(where: np.ndarray, count: int) -> list[np.ndarray]:
 
 
 def _as_logits(mask: np.ndarray) -> np.ndarray:
-    """[1, 256, 256] float32: our mask as SAM's own low-resolution answer, which it then betters."""
+    """Our mask in the form of the model's own coarse answer, which it then betters: [1, 256, 256] float32."""
     small = torch.nn.functional.interpolate(torch.from_numpy(mask)[None, None], (256, 256), mode="area")
     return ((small[0] - 0.5) * 16).numpy()
 

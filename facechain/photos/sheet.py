@@ -41,7 +41,11 @@ _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Uni
 def report_sheet(
     intake: Intake, pictures: Sequence[Image.Image], check: Callable[[], None] = lambda: None
 ) -> np.ndarray:
-    """uint8 RGB [H, W, 3]. pictures: those of pictures_of. check: called before each card; may raise to cancel."""
+    """The sheet as uint8 RGB [H, W, 3].
+
+    pictures: those of pictures_of.
+    check: called before each card; may raise to cancel.
+    """
     count = len(intake.verdicts)
     columns = 1 if count == 1 else 2 if count <= 12 else math.ceil(math.sqrt(count / 1.6))
     rows = math.ceil(count / columns)

@@ -61,7 +61,7 @@ def _check_crop(template: torch.Tensor, crop: torch.Tensor) -> None:
     if not bool(torch.isfinite(crop).all()):
         raise PhotoError(
             "the crop holds values that are not numbers",
-            "Mostly the VAE failed in half precision: start ComfyUI with --fp32-vae, or use another VAE",
+            "Mostly the VAE failed in half precision: start ComfyUI with --fp32-vae, or use another one",
         )
 
 

@@ -1,4 +1,4 @@
-"""TEMPLATE_FACE: which face of a template, where its crop was cut, and which pixels may change."""
+"""The record of a template's face: which face it is, where its crop was cut, and which pixels may change."""
 
 from __future__ import annotations
 

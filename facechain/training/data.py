@@ -92,7 +92,8 @@ def encode_bank(
 ) -> LatentBank:
     """The bank of a person's pictures [N, S, S, 3] and their head masks [N, S, S].
 
-    encode: [B, H, W, 3] float32 0..1 to latents [B, C, ...]. progress(done, total): called between batches, may raise.
+    encode: [B, H, W, 3] float32 0..1 to latents [B, C, ...].
+    progress: called between batches with what is done and the total; it may raise.
     """
     resolution = config.resolution_for(int(images.shape[1]))
     crops = plan_crops(len(images), int(images.shape[1]), config, steps)

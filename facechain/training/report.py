@@ -94,7 +94,10 @@ def write_samples(lora: Path, portraits: Sequence[torch.Tensor]) -> None:
 
 
 def read_samples(lora: Path, report: Mapping[str, Any]) -> torch.Tensor | None:
-    """The portraits [P, H, W, 3] float32 0..1, snapshot by snapshot; None where there are none (older LoRA files)."""
+    """The portraits, snapshot by snapshot, as [P, H, W, 3] float32 0..1.
+
+    None where there are none, as in older files.
+    """
     from PIL import Image, UnidentifiedImageError
 
     layout = report.get("samples") or {"columns": 0, "rows": 0}

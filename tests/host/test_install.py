@@ -230,7 +230,7 @@ def test_insightface_brings_no_second_runtime_or_opencv(
     monkeypatch.setattr(install, "torch_cuda", lambda: cuda)
     monkeypatch.setattr(install.Pip, "exists", lambda self, requirement: True)  # resolving shows it below
     monkeypatch.setattr(install.sys, "platform", {LINUX: "linux", MAC: "darwin"}[platform])
-    monkeypatch.setattr(install.ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(install, "has_opengl", lambda: False)
     real = importlib.util.find_spec
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None if name == "cv2" else real(name))
     install.main(["--insightface", "--dry-run"])

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import zipfile
-from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -166,25 +165,17 @@ def test_no_symbol_of_comfyui_that_we_use_is_missing(unpacked: Path, tmp_path: P
     assert "SAFE" in done.stdout and counted and int(counted[1]) > 20, done.stdout
 
 
-# nodesafe looks for words. What it may find, and why that is what it is (docs/scanners.md); anything else fails.
-EXPECTED = {
-    ("shell_execution", "install.py"): "runs pip, which is what it is for",
-    ("native_invocation", "install.py"): "asks whether libGL is there",
-    ("unsafe_deserialization", "scripts/convert_sam.py"): "names the error of torch's weights_only reader",
-    ("network_call", "facechain/models/download.py"): "the downloader",
-    ("network_call", "docs/api.md"): "an example of a client",
-    ("network_call", "docs/api_zh.md"): "the same",
-}
-WORDS = "code_obfuscation_high_entropy"  # docstrings and messages of many different letters
-
-
-def test_nodesafe_finds_nothing_but_what_is_known(unpacked: Path) -> None:
+def test_nodesafe_finds_nothing(unpacked: Path) -> None:
+    """A text of 40 characters and more is a finding where its letters are too mixed: docs/scanners.md says what helps."""
     command = [str(python_tool(*SCANNERS) / "nodesafe"), "scan", str(unpacked), "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True)
-    findings = json.loads(done.stdout[done.stdout.index("{") :])["findings"]
-    others = Counter((one["category"], one["file"]) for one in findings if one["category"] != WORDS)
-    assert set(others) <= set(EXPECTED), others
-    assert others["shell_execution", "install.py"] == 2  # one call, found by two rules
-    assert not [one for one in findings if one["severity"] == "critical"]
-    explained = (unpacked / "docs" / "scanners.md").read_text(encoding="utf-8")
-    assert [kind for kind in {one["category"] for one in findings} if f"`{kind}`" not in explained] == []
+    report = json.loads(done.stdout[done.stdout.index("{") :])
+    found = [f"{one['file']}:{one['line']}: {one['title']}" for one in report["findings"]]
+    assert found == [] and report["recommendation"] == "install", "\n".join(found)
+    # it does look: a line that runs another program is found
+    (unpacked / "probe.py").write_text("import subprocess\nsubprocess.run(['true'])\n")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        (unpacked / "probe.py").unlink()
+    assert '"shell_execution"' in done.stdout
