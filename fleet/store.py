@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,10 @@ WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "memory"}
 
 class StoreError(FaceChainError):
     """A folder or URL cannot be opened, read or written."""
+
+
+class StoreOutOfReach(StoreError):
+    """The store itself does not do its work: full, forbidden, without credentials, or behind a line that is down."""
 
 
 def sha256(data: bytes) -> str:
@@ -35,11 +41,32 @@ def file_system(place: str) -> tuple[Any, str]:
         ) from error
 
 
+@contextlib.contextmanager
+def _reaching(place: str, what: str) -> Iterator[None]:
+    """Whatever goes wrong inside becomes StoreOutOfReach, but for a file that is absent.
+
+    All errors, not only OSError: each kind of URL also has those of its own library's.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except Exception as error:
+        if "://" in place:
+            remedy = "Look whether the line, the credentials and the endpoint are right on this machine, and the rights there"
+        else:
+            remedy = "Free some space there, or allow reading and writing"
+        raise StoreOutOfReach(
+            f"{what} {place} ({_said(error)})", f"{remedy}; then start the same command again"
+        ) from error
+
+
 def pictures_in(folder: str, suffixes: set[str]) -> list[str]:
     """Full paths or URLs of the pictures in a folder or URL, by name. Raises StoreError where there is no such folder."""
     fs, path = file_system(folder)
     try:
-        listed = fs.ls(path, detail=True)
+        with _reaching(folder, "no list can be had of"):
+            listed = fs.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(f"there is no folder {folder}") from error
     names = [entry["name"] for entry in listed if entry["type"] == "file"]
@@ -52,11 +79,16 @@ def read_file(place: str) -> bytes:
     fs, path = file_system(place)
     try:
         return fs.cat_file(path)
-    except OSError as error:
+    except Exception as error:  # see _reaching
         raise StoreError(
-            f"{place} cannot be read here ({error.strerror or type(error).__name__})",
+            f"{place} cannot be read here ({_said(error)})",
             "It must be reachable under this name from every machine of the fleet",
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """An error's own words, for a message that goes on after them."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
 
 
 class Store:
@@ -70,36 +102,45 @@ class Store:
         self._whole = bool(protocols & WHOLE)
 
     def write(self, name: str, data: bytes) -> None:
-        """Raises StoreError; an older file stays whole."""
+        """Raises StoreOutOfReach; an older file stays whole."""
         try:
-            if self._folder is not None:
-                write_atomically(self._folder / name, data)
-            elif self._whole:
-                self.fs.pipe_file(self._path(name), data)
-            else:
-                self._write_and_move(self._path(name), data)
-        except OSError as error:
-            raise StoreError(
-                f"{name} could not be written to {self.place} ({error.strerror or error})",
-                "Free some space there, or allow writing; then start the same command again",
-            ) from error
+            with _reaching(self.place, f"{name} could not be written to"):
+                if self._folder is not None:
+                    write_atomically(self._folder / name, data)
+                elif self._whole:
+                    self.fs.pipe_file(self._path(name), data)
+                else:
+                    self._write_and_move(self._path(name), data)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise self._absent(error) from error
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError."""
-        return self.fs.cat_file(self._path(name))
-
-    def exists(self, name: str) -> bool:
-        return self.fs.exists(self._path(name))
+        """Raises FileNotFoundError, StoreOutOfReach."""
+        with _reaching(self.place, f"{name} could not be read from"):
+            return self.fs.cat_file(self._path(name))
 
     def names(self, folder: str) -> list[str]:
-        """Names of all files below a folder, at any depth; unfinished ones left out."""
+        """Names of all files below a folder, at any depth; unfinished ones left out. Raises StoreOutOfReach."""
         root = self._path(folder)
         self.fs.invalidate_cache()
-        found = (name[len(root) :].lstrip("/") for name in self.fs.find(root))
+        try:
+            with _reaching(self.place, "no list can be had of"):
+                listed = self.fs.find(root)
+        except FileNotFoundError as error:  # a folder that is absent is empty, a bucket is an error
+            raise self._absent(error) from error
+        found = (name[len(root) :].lstrip("/") for name in listed)
         return sorted(name for name in found if name and not name.rsplit("/", 1)[-1].startswith("."))
 
     def remove(self, name: str) -> None:
-        self.fs.rm_file(self._path(name))
+        """Raises FileNotFoundError, StoreOutOfReach."""
+        with _reaching(self.place, f"{name} could not be removed from"):
+            self.fs.rm_file(self._path(name))
+
+    def _absent(self, error: OSError) -> StoreOutOfReach:
+        return StoreOutOfReach(
+            f"{self.place} is not there ({_said(error)})",
+            "Make the bucket or folder, or name another; then start the same command again",
+        )
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"

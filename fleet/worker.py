@@ -25,23 +25,24 @@ import comfy_host
 from comfy_client import ComfyClient, JobError, Result
 from comfy_install import HostError
 
-from facechain.errors import FaceChainError
 from facechain.files import write_atomically
 
 from .ledger import Ledger, Record
 from .lifeline import Lifeline
 from .recipes import GROUP, INTAKE, PORTRAITS, SOURCES, TRAINING, node_of, prompt_of, server_name
-from .store import Store, StoreError, read_file, sha256
+from .store import Store, StoreError, StoreOutOfReach, read_file, sha256
 from .tasks import Task, file_sha256, recipe_hash
 
 KEPT_PEOPLE = 64  # whose files stay on the worker's disk
 PEOPLE, LORAS = "models/facechain/people", "models/loras"
+STORE_PATIENCE, STORE_PAUSE = 120.0, 2.0  # seconds for a store that does not take what was made; between its tries
 CRASH, JOB, NOT_BEGUN, UNFIT = "crash", "job", "not begun", "unfit"
 
 
 class TaskError(RuntimeError):
     """A task that came to nothing. kind: JOB (its own fault), CRASH (ComfyUI died under it), NOT_BEGUN (it died before
-    the task's turn), UNFIT (ComfyUI does not start here). Only the first two count as tries.
+    the task's turn), UNFIT (here ComfyUI does not start, or the store is out of reach). Only the first two count as
+    tries.
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -119,12 +120,12 @@ class Worker:
 
     def execute(self, task: Task) -> Record:
         """Do a task unless it is done; its record. Raises TaskError."""
-        done = self.ledger.record(task.key)
-        if done is not None:
-            return done
         laps = [time.monotonic()]
-        self._check_recipe(task)
         try:
+            done = self.ledger.record(task.key)
+            if done is not None:
+                return done
+            self._check_recipe(task)
             server = self._ready_server()
             with self._staging:
                 self._stage(task)
@@ -140,8 +141,8 @@ class Worker:
                 "run": round(spent[1] - waited, 3),
             }
             about["seconds"]["collect"] = round(time.monotonic() - laps[-1], 3)
-            record = self.ledger.commit(task, files, about)
-        except HostError as error:
+            record = self._commit(task, files, about)
+        except (HostError, StoreOutOfReach) as error:
             raise TaskError(str(error), UNFIT) from error
         except StoreError as error:
             raise TaskError(str(error), JOB) from error
@@ -219,24 +220,24 @@ class Worker:
             data = read_file(place)
             if sha256(data) != expected:
                 raise TaskError(f"{place} has changed since the run began. Start the same command again.", JOB)
-            write_atomically(self.base / "input" / task.key / name, data)
+            target = self.base / "input" / task.key / name
+            write_atomically(target, data)
+            _date(target, expected)
         for need in task.needs:
             record = self.ledger.record(need)
             if record is None:
                 raise StoreError(
                     f"the record of {need} is gone from {self.settings.store}", "Start the same command again"
                 )
-            self._bring(record["files"], "person", self._person_file(record["told"]["name"]))
+            self._bring(record, "person", self._person_file(record["told"]["name"]))
             if "lora" in record["files"]:
-                self._bring(record["files"], "lora", self.base / LORAS / record["told"]["lora"])
+                self._bring(record, "lora", self.base / LORAS / record["told"]["lora"])
 
-    def _bring(self, files: Record, role: str, target: Path) -> None:
-        about = files[role]
+    def _bring(self, record: Record, role: str, target: Path) -> None:
+        about = record["files"][role]
         if not target.is_file() or sha256(target.read_bytes()) != about["sha256"]:
             self._fetch(about, target)
-        # read lately: stays longer. ComfyUI writes the time of change into the prompt that pictures carry; one that
-        # comes from the content makes them the same files wherever and whenever they are drawn
-        os.utime(target, (time.time(), int(about["sha256"][:7], 16)))
+        _date(target, record["key"])
 
     def _fetch(self, about: Record, target: Path) -> None:
         data = self.ledger.store.read(about["file"])
@@ -315,6 +316,17 @@ class Worker:
         client = self._client()
         return [client.fetch(picture) for picture in shown if picture["type"] == kind]
 
+    def _commit(self, task: Task, files: dict[str, tuple[str, bytes]], about: Record) -> Record:
+        """As the ledger's, again and again for a while where the store does not answer: the work is done already."""
+        until = time.monotonic() + STORE_PATIENCE
+        while True:
+            try:
+                return self.ledger.commit(task, files, about)
+            except StoreOutOfReach:
+                if self._stopping or time.monotonic() > until:
+                    raise
+                time.sleep(STORE_PAUSE)
+
     def _told_of_pictures(self, task: Task, prompt: dict[str, Any], result: Result) -> Record:
         if task.kind == GROUP:
             return {}
@@ -335,6 +347,16 @@ class Worker:
         return self.base / PEOPLE / f"{PurePosixPath(name).name}.safetensors"
 
 
+def _date(file: Path, key: str) -> None:
+    """Give a file a time of change that comes from a hash, and the present one as its last use.
+
+    ComfyUI writes the time of change of what a node reads into the prompt that pictures carry: so they are the same
+    files wherever and whenever they are drawn. The hash of a task before, not of its files: a LoRA tells in its header
+    how long it took, and two headers can have their entries in another order.
+    """
+    os.utime(file, (time.time(), int(key[:7], 16)))
+
+
 def attempt(worker: Worker, task: Task) -> Record:
     """{"ok": True, "record": ...}, or {"ok": False, "kind": ..., "error": ...}: an answer that travels between machines.
 
@@ -343,11 +365,13 @@ def attempt(worker: Worker, task: Task) -> Record:
     try:
         return {"ok": True, "record": worker.execute(task)}
     except TaskError as error:
-        if error.kind in (JOB, CRASH):
-            worker.ledger.add_try(task.key, why(str(error), error.kind, worker.settings.name))
-        return {"ok": False, "kind": error.kind, "error": str(error)}
-    except FaceChainError as error:  # the store cannot be written
-        return {"ok": False, "kind": JOB, "error": str(error)}
+        answer = {"ok": False, "kind": error.kind, "error": str(error)}
+    if answer["kind"] in (JOB, CRASH):
+        try:
+            worker.ledger.add_try(task.key, why(answer["error"], answer["kind"], worker.settings.name))
+        except StoreOutOfReach as error:
+            return {"ok": False, "kind": UNFIT, "error": str(error)}
+    return answer
 
 
 def why(error: str, kind: str, worker: str) -> Record:

@@ -142,10 +142,11 @@ def test_prompts_are_our_workflows_with_the_choices_filled_in(planned: Callable[
 # --- the ledger ---
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "s3"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
-    """In a folder, and at a URL of fsspec's."""
-    return Ledger(Store(str(tmp_path / "out") if request.param == "folder" else f"memory://{tmp_path.name}/out"))
+    """In a folder, and in a bucket."""
+    s3 = request.getfixturevalue("s3") if request.param == "s3" else None
+    return Ledger(Store(f"{s3.url}/{tmp_path.name}/out" if s3 else str(tmp_path / "out")))
 
 
 def test_a_task_is_done_when_its_record_is_there(ledger: Ledger, planned: Callable[..., dict[str, Task]]) -> None:
