@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ from .worker import UNFIT, WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOK_EVERY = 2.0  # seconds between looks for machines that came or went
+HEAD_PATIENCE = (
+    15.0  # seconds for Ray's head to answer again; Ray itself ends the program after 60, without a word to us
+)
 START_PATIENCE = 600.0  # seconds for a worker that Ray has no room for yet, or whose ComfyUI is slow to start
 STARTS = 3  # of a worker that fails to start, on one machine
 
@@ -29,13 +33,21 @@ def actor_class(root: str) -> type:
     """
 
     class ComfyWorker:
-        def __init__(self, settings: dict[str, Any]) -> None:
+        def __init__(self, settings: dict[str, Any], slot: int) -> None:
             import sys
+
+            import ray
 
             sys.path[:0] = [root, f"{root}/scripts"]
             from fleet.worker import Worker, WorkerSettings
 
             self.worker = Worker(WorkerSettings(**settings))
+            gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU")
+            self.place = f"GPU {', '.join(gpus)}" if gpus else f"slot {slot}"
+
+        def __repr__(self) -> str:
+            """What Ray's dashboard calls it."""
+            return f"{self.place} of {self.worker.settings.name.split('-')[0]}"
 
         def start(self) -> dict[str, Any]:
             return self.worker.start()
@@ -54,12 +66,13 @@ def actor_class(root: str) -> type:
 
 @dataclass
 class _Placed:
-    """An actor. starting: the answer of its start. shares: workers that divide its machine's memory. memory: 0 until
-    it has started.
+    """An actor. slot: which of its machine's places it has, from 1. starting: the answer of its start. shares: workers
+    that divide its machine's memory. memory: 0 until it has started.
     """
 
     actor: Any
     node: str
+    slot: int
     starting: Any
     shares: int
     memory: int = 0
@@ -67,7 +80,7 @@ class _Placed:
 
 @dataclass
 class RayCrew:
-    """A context manager over a cluster that ray.init has joined.
+    """A context manager over a cluster that ray.init has joined; `hands` raises RuntimeError where its head is gone.
 
     settings: of a worker; name and scratch are made each worker's own. slots: workers of a machine without a GPU.
     need: bytes of main memory that each worker reserves with Ray.
@@ -82,8 +95,13 @@ class RayCrew:
     _failures: Counter[str] = field(default_factory=Counter)
     _count: int = 0
     _looked: float = 0.0
+    _head: str = ""
+    _head_answered: float = 0.0
 
     def __enter__(self) -> RayCrew:
+        import ray
+
+        self._head, self._head_answered = str(ray.get_runtime_context().gcs_address), time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,17 +110,24 @@ class RayCrew:
         stops = [placed.actor.stop.remote() for placed in self._placed.values()]
         ray.wait(stops, num_returns=len(stops), timeout=10) if stops else None
         for placed in self._placed.values():
-            ray.kill(placed.actor)
+            self._kill(placed)
 
     def hands(self) -> Mapping[str, int]:
         if time.monotonic() - self._looked > LOOK_EVERY:
             self._looked = time.monotonic()
-            self._settle()
-            self._place()
+            if self._head_answers():  # without it the calls of these would wait for a minute
+                self._settle()
+                self._place()
+            elif self._looked - self._head_answered > HEAD_PATIENCE:
+                raise RuntimeError(
+                    f"Ray's head at {self._head} does not answer any more. What is done stays done: start Ray again "
+                    "(`ray stop --force` on each machine, then as before), then the same command"
+                )
         return {name: placed.memory for name, placed in self._placed.items() if placed.memory}
 
     def submit(self, hand: str, task: Task) -> None:
-        self._tasks[self._placed[hand].actor.work.remote(task.as_dict())] = (hand, task.key)
+        work = self._placed[hand].actor.work.options(name=task.label)
+        self._tasks[work.remote(task.as_dict())] = (hand, task.key)
 
     def wait(self, seconds: float) -> list[Outcome]:
         import ray
@@ -136,14 +161,27 @@ class RayCrew:
             self._forget(hand, answer["error"], failed=True)
         return Outcome(hand, key, answer)
 
-    def _forget(self, name: str, why: str, failed: bool = False) -> None:
+    def _head_answers(self) -> bool:
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+        except OSError:
+            return False
+        self._head_answered = time.monotonic()
+        return True
+
+    def _kill(self, placed: _Placed) -> None:
         import ray
 
+        if self._head_answers():
+            ray.kill(placed.actor)
+
+    def _forget(self, name: str, why: str, failed: bool = False) -> None:
         placed = self._placed.pop(name, None)
         if placed is not None:
             self.complain(f"the worker {name} is gone: {why}")
             self._failures[placed.node] += failed
-            ray.kill(placed.actor)
+            self._kill(placed)
 
     def _settle(self) -> None:
         """Hear from the workers that were starting."""
@@ -162,35 +200,40 @@ class RayCrew:
     def _place(self) -> None:
         """A worker for each free slot of each machine that is alive; none any more of those that are not."""
         import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         busy = {hand for hand, _ in self._tasks.values()}  # these tell by their tasks that they are lost
         for name in [name for name, placed in self._placed.items() if placed.node not in nodes and name not in busy]:
             self._forget(name, "its machine is gone")
-        have = Counter(placed.node for placed in self._placed.values())
         gpus = any(node["Resources"].get("GPU") for node in nodes.values())
         for identity, node in nodes.items():
             slots = int(node["Resources"].get("GPU", 0)) if gpus else self.slots
-            while have[identity] < slots and self._failures[identity] < STARTS:
-                self._count += 1
-                have[identity] += 1
-                name = f"{node['NodeManagerAddress']}-{identity[:6]}-{self._count}"
-                scratch = str(Path(self.settings.scratch, name))
-                settings = replace(self.settings, name=name, scratch=scratch)
-                options = {
-                    "num_cpus": 1,
-                    "num_gpus": 1 if gpus else 0,
-                    "memory": self.need,
-                    "max_concurrency": AHEAD + 1,
-                }
-                where = NodeAffinitySchedulingStrategy(identity, soft=False)
-                actor: Any = (
-                    ray.remote(actor_class(str(ROOT)))
-                    .options(scheduling_strategy=where, **options)
-                    .remote(settings.as_dict())
-                )
-                self._placed[name] = _Placed(actor, identity, actor.start.remote(), 1 if gpus else slots)
+            taken = {placed.slot for placed in self._placed.values() if placed.node == identity}
+            for slot in sorted(set(range(1, slots + 1)) - taken):
+                if self._failures[identity] < STARTS:
+                    self._place_one(identity, node["NodeManagerAddress"], slot, gpus)
+
+    def _place_one(self, node: str, address: str, slot: int, gpu: bool) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._count += 1
+        name = f"{address}-{node[:6]}-{self._count}"
+        settings = replace(self.settings, name=name, scratch=str(Path(self.settings.scratch, name)))
+        actor: Any = (
+            ray.remote(actor_class(str(ROOT)))
+            .options(
+                name=name,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+                num_cpus=1,
+                num_gpus=int(gpu),
+                memory=self.need,
+                max_concurrency=AHEAD + 1,
+            )
+            .remote(settings.as_dict(), slot)
+        )
+        starting = actor.start.options(name="start ComfyUI").remote()
+        self._placed[name] = _Placed(actor, node, slot, starting, 1 if gpu else self.slots)
 
 
 def join(address: str) -> str:

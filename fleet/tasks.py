@@ -24,7 +24,18 @@ from facechain.names import checked_name
 from facechain.photos.folder import MAX_PHOTOS
 
 from . import costs
-from .recipes import GROUP, INTAKE, KINDS, PORTRAITS, SOURCES, TRAINING, Settings, known_nodes, settings_for
+from .recipes import (
+    GROUP,
+    INTAKE,
+    KINDS,
+    PORTRAITS,
+    SOURCES,
+    TRAINING,
+    Settings,
+    known_nodes,
+    server_name,
+    settings_for,
+)
 from .store import pictures_in, read_file, sha256
 from .table import Row, TableError
 
@@ -37,7 +48,8 @@ class Task:
 
     inputs: (name on the server, where it lies, sha256) of photos and templates. needs: keys of tasks that come first.
     people: their names, for folders and for users. learnt: keys of their intakes. seconds, memory: reckoned.
-    folder: where its results go in the store. title: for people.
+    folder: where its results go in the store. title: for people. label: the same with people by their keys, for places
+    that outlive a run, such as Ray's logs.
     """
 
     key: str
@@ -52,6 +64,11 @@ class Task:
     memory: int
     folder: str
     title: str
+
+    @property
+    def label(self) -> str:
+        who = " ".join(server_name(key)[:9] for key in self.learnt or (self.key,))
+        return f"{who}: {self.title.removeprefix(', '.join(self.people) + ': ')}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

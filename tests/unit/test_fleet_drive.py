@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fleet.drive import Outcome, Run
+from fleet.drive import AHEAD, AHEAD_SECONDS, Outcome, Run
 from fleet.ledger import Ledger
 from fleet.store import Store
 from fleet.tasks import Task
@@ -135,3 +135,42 @@ def test_what_no_worker_has_the_memory_for_is_told_and_left(ledger: Ledger) -> N
     )
     assert states(manifest) == {"a": "done", "large": "open"}
     assert "more memory than any worker has (8.0 GB at most)" in told[-1]
+
+
+class SlowCrew:
+    """Two workers; one ends nothing before the other has done all that it is given."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.held: dict[str, list[Task]] = {"quick": [], "slow": []}
+        self.most = dict.fromkeys(self.held, 0)
+
+    def hands(self) -> Mapping[str, int]:
+        return dict.fromkeys(self.held, 8 * GB)
+
+    def submit(self, hand: str, task: Task) -> None:
+        self.held[hand].append(task)
+        self.most[hand] = max(self.most[hand], len(self.held[hand]))
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        hand = "quick" if self.held["quick"] else "slow"
+        done = self.held[hand].pop(0)
+        record = self.ledger.commit(done, {"picture 1": (f"x/{done.key}.png", b"x")}, {"worker": hand})
+        return [Outcome(hand, done.key, {"ok": True, "record": record})]
+
+    def patience(self) -> float:
+        return 0.0
+
+
+def test_a_slow_worker_is_given_no_more_than_it_takes_in(ledger: Ledger) -> None:
+    crew = SlowCrew(ledger)
+    run = Run([task(f"{n:03}") for n in range(200)], ledger)
+    run.work(crew)
+    by = [record["worker"] for record in run.finished.values()]
+    assert crew.most == {"quick": AHEAD, "slow": AHEAD} and by.count("slow") == AHEAD and by.count("quick") == 198
+
+
+def test_behind_a_long_task_none_waits(ledger: Ledger) -> None:
+    crew = SlowCrew(ledger)
+    Run([task(f"{n}", seconds=AHEAD_SECONDS) for n in range(10)], ledger).work(crew)
+    assert crew.most == {"quick": 1, "slow": 1}

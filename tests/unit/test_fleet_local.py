@@ -1,0 +1,32 @@
+"""How many workers a machine gets, by the memory that it really has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fleet.local import local_workers
+from fleet.worker import WorkerSettings
+
+
+@pytest.fixture()
+def settings(tmp_path: Path) -> WorkerSettings:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("here it is one worker a GPU")
+    return WorkerSettings("worker", str(tmp_path / "out"), str(tmp_path / "scratch"), str(tmp_path / "models"))
+
+
+def test_no_more_workers_are_started_than_memory_holds(settings: WorkerSettings) -> None:
+    free = psutil.virtual_memory().available
+    assert [each.name for each in local_workers(settings, 3, free // 100)] == ["worker-1", "worker-2", "worker-3"]
+    assert len(local_workers(settings, 8, int(free * 0.4))) == 2
+    assert len(local_workers(settings, 8, 2 * free)) == 1, "one at least: it says what it has no memory for"
+    assert len(local_workers(settings, 0, 1)) == 1, "one unless more are asked for"
+
+
+def test_workers_share_no_folder(settings: WorkerSettings) -> None:
+    assert len({each.scratch for each in local_workers(settings, 3, 1)}) == 3
