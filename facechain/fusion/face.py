@@ -14,7 +14,7 @@ from .blend import blended, levelled
 from .eyes import Eye, keeps_target_eyes, look_at_eyes, mirrored_eyes, with_gaze
 from .grain import with_grain_of
 from .hidden import hidden_part
-from .light import Lit, SkinLight, mean_skin, relit, skin_light
+from .light import Lit, SkinLight, Zones, mean_skin, relit, skin_light
 from .maps import Maps, draw_maps
 from .masks import smooth_step
 from .sampling import blurred, sample
@@ -24,12 +24,19 @@ from .topology import surface
 MARGIN = 0.4  # how far the work reaches beyond the mesh, in parts of the face's size
 _EDGE = (0.015, 0.06)  # distances from the outline, parts of the face's width, between which the new face sets in
 _LIDS = 0.025  # margin around the eyes, parts of the face's width, where the picture keeps its own
-_TURNED = (0.2, 0.5)  # how much better the other half of the photo's face must be seen to stand in, mirrored
+_TURNED = (0.1, 0.3)  # how much better the other half of the photo's face must be seen to stand in, mirrored
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
+# Canonical places of the bridge of the nose: half its width, where it begins between the brows, ends above the tip; and
+# how wide a line is closed there, parts of the face's width.
+_BRIDGE, _BRIDGE_TOP, _BRIDGE_END, _BRIDGE_LINE = (0.04, 0.09), (-0.4, -0.34), (0.0, 0.04), 0.08
 _FAINTEST = 1 / 128  # below it nothing is changed: a mask saved with 8 bits then shows every changed pixel
 _FARTHEST_GAZE = 0.09  # of an eye's width that the new eyes may look past the picture's
 # Difference of the gaps between the lips from which the picture keeps its own; a narrow step, as half of both shows two.
 _LIPS_DIFFER = (0.098, 0.104)
+_SMILES = (0.04, 0.06)  # of `mouth_lift` by which the photo's is above the picture's: it smiles, the picture does not
+_SMILING_LIPS_DIFFER = (0.05, 0.08)  # as _LIPS_DIFFER, where that is so
+# Distances from the outline, parts of the face's width, up to which a photo's shine is a light from the side.
+_RIM = (0.1, 0.25)
 
 # A swap network's part: (picture in the new shape [H, W, 3], how far it moved the five points [5, 2]) to the face that
 # the network drew, in place [H, W, 3], and where it drew it [H, W] 0..1.
@@ -83,6 +90,7 @@ def fuse_face(
     """
     target = mesh.astype(np.float64)
     width = float(np.ptp(target[:, :2], axis=0).max())
+    smiles = float(smooth_step(np.array(masks.mouth_lift(source.mesh) - masks.mouth_lift(target)), *_SMILES))
     target_eyes, source_eyes = look_at_eyes(picture, target), look_at_eyes(source.picture, source.mesh)
     goal = mixed_shape(target, source.mesh, strength.shape * strength.identity)
     cut = with_gaze(source.mesh, source_eyes, target_eyes)
@@ -94,12 +102,13 @@ def fuse_face(
     bent = sample(picture, _pixels(picture.shape[:2]) + bend) if strength.shape > 0 else picture
     box, part = bent[maps.box], np.ones(maps.inside.shape, np.float32)
     if swap is None:
-        lit, alpha = _new_face(box, source, maps, goal, width, strength.skin_tone)
+        lit, alpha = _new_face(box, source, maps, goal, width, strength.skin_tone, smiles)
         new = blended(box, lit, alpha, width)
         keep_eyes = keeps_target_eyes(source_eyes, target_eyes)
-        part = _unlike(source.mesh, target, goal, maps, width, keep_eyes)
+        lips = _lips_differ(source.mesh, target, smiles)
+        part = _unlike(lips, goal, maps, width, keep_eyes)
         if not keep_eyes and _looks_away(new, _in_box(goal, maps), target_eyes):
-            part = _unlike(source.mesh, target, goal, maps, width, True)
+            part = _unlike(lips, goal, maps, width, True)
     else:
         drawn, seen = swap(bent, five_points(goal) - five_points(target))
         drawn = np.concatenate([drawn, seen[..., None]], -1)[maps.box]
@@ -131,18 +140,25 @@ def work_area(mesh: np.ndarray, size: tuple[int, int]) -> tuple[slice, slice]:
 
 
 def _new_face(
-    bent: np.ndarray, source: Source, maps: Maps, goal: np.ndarray, width: float, skin_tone: float
+    bent: np.ndarray, source: Source, maps: Maps, goal: np.ndarray, width: float, skin_tone: float, smiles: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The relit face [H, W, 3] over the maps' box, and where it shows [H, W] 0..1; bent: the picture there."""
+    """The relit face [H, W, 3] over the maps' box, and where it shows [H, W] 0..1; bent: the picture there.
+
+    smiles: 0..1, whether the photo smiles and the picture does not.
+    """
     texture, shown = _texture(source, maps, width)
     skin = maps.masks["skin"] * smooth_step(maps.facing[..., 2], 0.1, 0.4)
     target_light, source_light = skin_light(bent, skin, width), skin_light(texture, skin * shown, width)
     bare_source, bare_target = (skin * shown * (1 - light.covered) for light in (source_light, target_light))
-    plain = np.maximum(1 - maps.masks["drawn"], maps.masks["forehead"]) * maps.inside
+    zones = Zones(
+        plain=np.maximum(1 - maps.masks["drawn"], maps.masks["forehead"]) * maps.inside,
+        broad=np.maximum(maps.masks["broad"], 1 - smooth_step(maps.depth, *_RIM)),
+        folds=smiles * maps.masks["folds"],
+    )
     hair = _hair_over(source_light, maps, width)
     texture = _without_hair(texture, source_light, hair, maps, width)
     ours, theirs = Lit(texture, source_light, bare_source), Lit(bent, target_light, bare_target)
-    lit = relit(ours, theirs, plain, maps.masks["broad"], width, skin_tone)
+    lit = relit(ours, theirs, zones, width, skin_tone)
     visible = _visible(bent, maps, shown, hair, target_light, goal, width)
     bare = (1 - maps.masks["features"]) * (1 - source_light.covered) * (1 - target_light.covered)
     lit = levelled(bent, lit, visible, bare, width)
@@ -183,7 +199,22 @@ def _texture(source: Source, maps: Maps, width: float) -> tuple[np.ndarray, np.n
         both = both + weight * (sample(layers, maps.mirrored) - both)
         facing = np.maximum(facing, maps.facing[..., 1])
     shown = smooth_step(facing, 0.1, 0.35) * smooth_step(both[..., 3], 0.5, 0.95)
-    return both[..., :3].clip(0, 1), shown
+    texture = both[..., :3].clip(0, 1)
+    return (_without_nose_line(texture, maps, by_mirror, width) if by_mirror > 0 else texture), shown
+
+
+def _without_nose_line(texture: np.ndarray, maps: Maps, part: float, width: float) -> np.ndarray:
+    """texture [H, W, 3] without the dark line where the turned head's nose ends before its far cheek, on the bridge alone.
+
+    part: 0..1, how far it is taken away.
+    """
+    from scipy.ndimage import grey_closing
+
+    x, y = maps.canonical[..., 0], maps.canonical[..., 1]
+    bridge = (1 - smooth_step(np.abs(x), *_BRIDGE)) * smooth_step(y, *_BRIDGE_TOP) * (1 - smooth_step(y, *_BRIDGE_END))
+    reach = max(3, round(_BRIDGE_LINE * width))
+    closed = blurred(grey_closing(texture, (reach, reach, 1)).astype(np.float32), 0.01 * width)
+    return texture + part * bridge[..., None] * (closed - texture)
 
 
 def _visible(
@@ -216,17 +247,20 @@ def _visible(
     return blurred(alpha, 0.006 * width) * maps.inside
 
 
-def _unlike(
-    source: np.ndarray, target: np.ndarray, goal: np.ndarray, maps: Maps, width: float, keep_eyes: bool
-) -> np.ndarray:
-    """[H, W] 1, falling to 0 where the picture keeps its own: its teeth, and lips and eyes too unlike the photo's."""
+def _lips_differ(source: np.ndarray, target: np.ndarray, smiles: float) -> float:
+    """0..1: how far the picture keeps its own lips, the photo's being opened or drawn otherwise."""
+    gaps = np.array(abs(masks.mouth_gap(target) - masks.mouth_gap(source)))
+    return float(max(smooth_step(gaps, *_LIPS_DIFFER), smiles * smooth_step(gaps, *_SMILING_LIPS_DIFFER)))
+
+
+def _unlike(lips: float, goal: np.ndarray, maps: Maps, width: float, keep_eyes: bool) -> np.ndarray:
+    """[H, W] 1, falling to 0 where the picture keeps its own: its teeth, and (lips 0..1, keep_eyes) lips and eyes."""
     goal, size = _in_box(goal, maps), maps.inside.shape
     mouth = masks.open_mouth(goal, size, width)
     part = 1.0 - mouth if mouth is not None else np.ones(size, np.float32)
     if keep_eyes:
         part = part * (1 - masks.eye_openings(goal, size, width, _LIDS))
-    gaps = abs(masks.mouth_gap(target) - masks.mouth_gap(source))
-    return part * (1 - float(smooth_step(np.array(gaps), *_LIPS_DIFFER)) * maps.masks["lips"])
+    return part * (1 - lips * maps.masks["lips"])
 
 
 def _looks_away(picture: np.ndarray, mesh: np.ndarray, wanted: dict[str, Eye]) -> bool:

@@ -24,6 +24,7 @@ _ALIKE = 0.2  # and how far the picture's own shading of that place counts
 _FINE = 0.08  # reach of the picture's own shading of broad skin, parts of the face's width
 _STEEPEST, _TINTED = 0.6, (-0.6, 0.3)  # of the tint, and brightness (log) between which it grows
 _ROUGHNESS = (0.6, 1.1)
+_FOLDED = 0.65  # part of them that folds of a smile lose on a face that does not smile
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,33 +84,43 @@ class Lit:
         return _logs(self.picture, self.light.light)
 
 
-def relit(
-    source: Lit, target: Lit, plain: np.ndarray, broad: np.ndarray, face_width: float, skin_tone: float = 0.0
-) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Zones:
+    """Parts of a face, each [H, W] 0..1. plain: skin. broad: cheeks, forehead and along the outline.
+    folds: where the source shows folds of a smile that the target does not smile.
+    """
+
+    plain: np.ndarray
+    broad: np.ndarray
+    folds: np.ndarray
+
+
+def relit(source: Lit, target: Lit, zones: Zones, face_width: float, skin_tone: float = 0.0) -> np.ndarray:
     """The source's face [H, W, 3] in the target's light.
 
     Light multiplies: the ratio of the two carries exposure, colour and shading at once, and leaves brows and pupils dark.
-    On plain skin (plain [H, W] 0..1; broad: cheeks and forehead alone) the source's patches may differ only so far from
-    what the same place of the target shows: beyond that they are shadows and shine of the photo's own light. Lines and
-    folds stay. Skin that is darker or lighter takes the tint that the target's has there; blushes are what is left of
-    the source's colours without its own tint. skin_tone: 0..1, part of the source's own skin colour.
+    On plain skin the source's patches may differ only so far from what the same place of the target shows: beyond that
+    they are shadows and shine of the photo's own light. Lines and folds stay, but for those of another expression. Skin
+    that is darker or lighter takes the tint that the target's has there; blushes are what is left of the source's colours
+    without its own tint. skin_tone: 0..1, part of the source's own skin colour.
     """
+    plain, broad, folds = (zone[..., None] for zone in (zones.plain, zones.broad, zones.folds))
     detail = source.detail
     brightness = detail.mean(-1, keepdims=True)
-    colourful = _colourfulness(source.light, target.light, plain)
+    colourful = _colourfulness(source.light, target.light, zones.plain)
     own, wanted = shade_tint(source), shade_tint(target)
     colour = (detail - brightness - own * brightness.clip(*_TINTED)) * colourful
-    broad = broad[..., None]
     light = target.light.light * (target.light.fine / target.light.light) ** broad
-    patches = _patches(brightness, plain[..., None] + 1e-3, face_width)
+    patches = _patches(brightness, plain + 1e-3, face_width)
     alike = _patches(_logs(target.picture, light).mean(-1, keepdims=True), target.bare[..., None], face_width)
     alike = _soft(alike, _ALIKE)
     lines = np.minimum(brightness - patches, _SHINE) * _roughness(source, target)
     shine, shade = _SHINE + broad * (_BROAD_SHINE - _SHINE), _SHADE + broad * (_BROAD_SHADE - _SHADE)
-    apart = patches - alike
-    calm = alike + _soft(np.maximum(apart, 0), shine) + _soft(np.minimum(apart, 0), shade) + lines
-    brightness = brightness + plain[..., None] * (calm - brightness)
-    colour = colour + plain[..., None] * (_soft(colour, _BLUSH) - colour)
+    apart, left = patches - alike, 1 - _FOLDED * folds
+    shine, shade = shine * left, shade * left
+    calm = alike + _soft(np.maximum(apart, 0), shine) + _soft(np.minimum(apart, 0), shade) + lines * left
+    brightness = brightness + plain * (calm - brightness)
+    colour = colour + plain * (_soft(colour, _BLUSH) * left - colour)
     tint = wanted + skin_tone * (own - wanted)
     detail = brightness + colour + tint * brightness.clip(*_TINTED)
     own_colour = (mean_skin(source.picture, source.bare) / mean_skin(target.picture, target.bare)) ** skin_tone

@@ -35,6 +35,14 @@ def mouth_gap(mesh: np.ndarray) -> float:
     return float(np.linalg.norm(mesh[14, :2] - mesh[13, :2]) / max(np.linalg.norm(mesh[61, :2] - mesh[291, :2]), 1e-6))
 
 
+def mouth_lift(mesh: np.ndarray) -> float:
+    """How high the corners of the mouth lie above the middle of the lips, in widths of the mouth: a smile lifts them."""
+    up = (mesh[10] - mesh[152]) / max(np.linalg.norm(mesh[10] - mesh[152]), 1e-6)
+    return float(
+        (mesh[[61, 291]].mean(0) - mesh[[13, 14]].mean(0)) @ up / max(np.linalg.norm(mesh[61] - mesh[291]), 1e-6)
+    )
+
+
 def open_mouth(mesh: np.ndarray, size: tuple[int, int], face_width: float) -> np.ndarray | None:
     """[H, W] 0..1 between the lips, or None where they are closed."""
     if mouth_gap(mesh) < _OPEN_MOUTH:
@@ -82,7 +90,9 @@ def thin_lines(picture: np.ndarray, face_width: float) -> np.ndarray:
 def wears_glasses(covered: np.ndarray, places: np.ndarray, inside: np.ndarray) -> bool:
     """Whether something dark crosses the nose bridge and runs under both eyes.
 
-    covered: [H, W] 0..1 from `skin_light`; places: [H, W, 2] canonical x, y of each pixel; inside: [H, W] bool.
+    covered: [H, W] 0..1, from skin_light.
+    places: [H, W, 2], where each pixel is on the canonical face.
+    inside: [H, W] bool, the face.
     """
     x, y = places[..., 0], places[..., 1]
     bridge = inside & (np.abs(x) < 0.06) & (y > -0.30) & (y < -0.12)

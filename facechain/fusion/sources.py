@@ -22,6 +22,7 @@ HALF_PIXEL = np.array([0.5, 0.5, 0.0])
 # What each unlikeness costs: degrees of yaw and pitch that count as 1, and weights of the rest.
 _YAW, _PITCH = 20.0, 30.0
 _QUALITY, _LIPS, _EYES, _LIGHT, _ODD = 1.0, 3.0, 0.4, 1.0, 1.5
+_EDGE = 5  # pixels across which a photo's mask is eroded: at its edge the background that was cut away shines through
 _KEPT = 4  # people whose prepared photos stay in memory
 _lock = threading.Lock()
 _prepared: OrderedDict[str, list[Photo]] = OrderedDict()
@@ -112,9 +113,11 @@ def _oddness(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _photo(person: Person, number: int, face: Face, odd: float) -> Photo:
+    from scipy.ndimage import grey_erosion
+
     assert face.mesh is not None
     picture = person.images[number].float().cpu().numpy()
-    mask = person.masks[number].float().cpu().numpy()
+    mask = grey_erosion(person.masks[number].float().cpu().numpy(), size=_EDGE)
     mesh = face.mesh.astype(np.float64) - HALF_PIXEL
     name = person.photo_names[number] if number < len(person.photo_names) else ""
     return Photo(

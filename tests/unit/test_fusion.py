@@ -18,7 +18,7 @@ from facechain.faces.segment import person_mask
 from facechain.fusion import FusedPictures, Strength, fuse_pictures
 from facechain.fusion.eyes import look_at_eyes
 from facechain.fusion.masks import mouth_gap
-from facechain.fusion.sources import HALF_PIXEL, best_photo, photos_of
+from facechain.fusion.sources import HALF_PIXEL, best_photo, photos_of, side_light
 from facechain.images import crop_matrix, from_pixels, to_pixels, warp
 from facechain.person import Attributes, Person, quantise
 
@@ -206,6 +206,7 @@ def test_choice_of_faces_in_a_group(man: Person, package_photos: dict[str, Path]
 
     assert changed(faces="by index", face_index=2) == [2]
     assert changed(faces="by index", face_index=7) == []
+    assert changed(faces="all") == [1, 2, 3, 4, 5, 6]
     largest = max(range(6), key=lambda n: faces[n].area) + 1
     assert changed(faces="largest") == [largest]
     right_half = torch.zeros(1, *group.shape[:2])
@@ -263,6 +264,16 @@ def test_the_photo_of_the_nearest_pose_is_used(shared_data: Path) -> None:
     for wanted in photos:
         picture = wanted.source.picture
         assert best_photo(photos, picture, only_face(to_pixels(torch.from_numpy(picture))[0])) is wanted
+
+
+def test_yaw_pitch_and_light_choose_the_photo(man: Person, targets: list[np.ndarray]) -> None:
+    face, picture = only_face(targets[0]), targets[0] / np.float32(255)
+    (photo,) = photos_of(man)
+    near = replace(photo, yaw=face.yaw, pitch=face.pitch, side_light=side_light(picture, only_mesh(targets[0])))
+    others = ({"yaw": face.yaw - 25}, {"pitch": face.pitch + 25}, {"side_light": near.side_light + 0.5})
+    for other in others:
+        far = replace(near, **other)
+        assert best_photo([near, far], picture, face) is near and best_photo([far, near], picture, face) is near
 
 
 def test_errors_say_what_to_do(man: Person, targets: list[np.ndarray]) -> None:

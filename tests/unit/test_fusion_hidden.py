@@ -12,6 +12,8 @@ from test_fusion import fuse_one, load, only_face, only_mesh, person_of
 
 from facechain.fusion import Strength
 from facechain.fusion.hidden import hidden_part
+from facechain.fusion.masks import ring_mask
+from facechain.fusion.topology import INNER_LIPS, OVAL
 from facechain.images import to_pixels
 from facechain.person import Person
 
@@ -51,3 +53,20 @@ def test_thin_rims_stay(shared_data: Path, woman: Person) -> None:
     rims = (picture.max(-1) < 90) & (np.abs(picture.astype(int) - bare).max(-1) > 90)
     new = to_pixels(fuse_one(picture, woman, Strength(shape=0)).images)[0]
     assert rims.sum() > 500 and float((new[rims].max(-1) < 150).mean()) > 0.8
+
+
+def test_hair_over_the_face_and_teeth_stay(shared_data: Path, woman: Person) -> None:
+    """Strands over the forehead and the laugh of the picture: nothing is drawn over them, and no second row of teeth."""
+    picture = load(shared_data / "styles_preview/Street_style.jpg")
+    mesh = only_mesh(picture)
+    new = to_pixels(fuse_one(picture, woman, Strength(shape=0)).images)[0].astype(int)
+    changed = np.abs(new - picture).mean(-1)
+    teeth = binary_erosion(ring_mask(mesh[list(INNER_LIPS), :2], picture.shape[:2], 0) > 0.9, iterations=2)
+    assert teeth.sum() > 60 and changed[teeth].mean() < 2
+    rows, columns = np.mgrid[:512, :512]
+    forehead = (
+        (rows > mesh[10, 1]) & (rows < mesh[[52, 282], 1].min()) & (columns > mesh[103, 0]) & (columns < mesh[332, 0])
+    )
+    hair = binary_erosion(forehead & (picture.max(-1) < 70))
+    assert hair.sum() > 150 and changed[hair].mean() < 3
+    assert changed[ring_mask(mesh[list(OVAL), :2], picture.shape[:2], 0) > 0.5].mean() > 8

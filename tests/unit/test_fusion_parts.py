@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from facechain.fusion.blend import blended, levelled
+from facechain.fusion.face import _without_nose_line
 from facechain.fusion.grain import with_grain_of
-from facechain.fusion.light import Lit, relit, shade_tint, skin_light
-from facechain.fusion.masks import from_outside, mouth_gap, open_mouth, ring_mask, smooth_step
+from facechain.fusion.light import Lit, Zones, relit, shade_tint, skin_light
+from facechain.fusion.maps import draw_maps
+from facechain.fusion.masks import from_outside, mouth_gap, mouth_lift, open_mouth, ring_mask, smooth_step
 from facechain.fusion.raster import normals, rasterise
 from facechain.fusion.sampling import blurred, resized, sample
 from facechain.fusion.shape import mixed_shape, similarity_fit
@@ -19,6 +21,10 @@ def lit(picture: np.ndarray, width: float) -> Lit:
     """A picture that is bare skin all over, and its light."""
     skin = np.ones(picture.shape[:2], np.float32)
     return Lit(picture, skin_light(picture, skin, width), skin)
+
+
+def zones(skin: np.ndarray, *, broad: float = 0, folds: float = 0) -> Zones:
+    return Zones(skin, broad * skin, folds * skin)
 
 
 def placed(scale: float = 100.0, turn: float = 0.0, x: float = 80.0, y: float = 90.0) -> np.ndarray:
@@ -111,7 +117,7 @@ def test_relit_takes_over_shading_and_colour() -> None:
     ramp = np.linspace(0.3, 0.9, 100, dtype=np.float32)[None, :, None]
     target = np.broadcast_to(ramp * np.array([0.9, 0.8, 1.0], np.float32), (100, 100, 3))
     source = np.full((100, 100, 3), [0.7, 0.5, 0.4], np.float32)
-    new = relit(lit(source, 80), lit(target, 80), skin, 0 * skin, 80)
+    new = relit(lit(source, 80), lit(target, 80), zones(skin), 80)
     np.testing.assert_allclose(new[:, 15:85], target[:, 15:85], atol=0.04)
 
 
@@ -123,9 +129,9 @@ def test_a_flash_photos_shine_makes_no_pale_patch() -> None:
     source = np.full((120, 120, 3), [0.6, 0.45, 0.4], np.float32) * (1 + 0.6 * spot)
     target = np.full((120, 120, 3), [0.9, 0.85, 0.8], np.float32)
     photo, picture = lit(source, 100), lit(target, 100)
-    broad, near = (relit(photo, picture, skin, part * skin, 100)[60, 60].mean() for part in (1, 0))
+    broad, near = (relit(photo, picture, zones(skin, broad=part), 100)[60, 60].mean() for part in (1, 0))
     assert 0.84 < broad < 0.93 and broad < near < 1.0
-    assert relit(lit(source * 3, 100), picture, skin, skin, 100).max() <= 1.0  # no burnt-out edge
+    assert relit(lit(source * 3, 100), picture, zones(skin, broad=1), 100).max() <= 1.0  # no burnt-out edge
 
 
 def test_shading_that_the_picture_shows_too_is_kept() -> None:
@@ -137,9 +143,45 @@ def test_shading_that_the_picture_shows_too_is_kept() -> None:
     dark, even = colour * np.exp(-1.2 * hollow), np.broadcast_to(colour, (120, 120, 3))
     depths = []
     for target in (dark, even):
-        new = relit(lit(dark, 100), lit(target, 100), skin, 0 * skin, 100)
+        new = relit(lit(dark, 100), lit(target, 100), zones(skin), 100)
         depths.append(float(np.log(new[60, 60].mean() / new[20, 60].mean())))
     assert depths[0] < 1.25 * depths[1] < -0.2
+
+
+def test_folds_of_a_smile_are_held_down() -> None:
+    """A dark line of the photo stays, but less where it is a smile's on a face that does not smile."""
+    skin = np.ones((120, 120), np.float32)
+    band = np.exp(-((np.arange(120) - 60) ** 2) / (2 * 4.0**2))[None, :, None].astype(np.float32)
+    colour = np.array([0.8, 0.65, 0.6], np.float32)
+    photo = lit(np.broadcast_to(colour * np.exp(-0.5 * band), (120, 120, 3)), 100)
+    picture = lit(np.broadcast_to(colour, (120, 120, 3)), 100)
+
+    def depth(**where: float) -> float:
+        new = relit(photo, picture, zones(skin, **where), 100)
+        return float(np.log(new[60, 20].mean() / new[60, 60].mean()))
+
+    assert depth() > 0.15 and depth(folds=1) < 0.6 * depth()
+
+
+def test_a_smile_lifts_the_corners_of_the_mouth() -> None:
+    calm = placed()
+    smile = calm.copy()
+    smile[[61, 291], 1] -= 4
+    assert mouth_lift(smile) > mouth_lift(calm) + 0.08
+    assert mouth_lift(smile * 3) == pytest.approx(mouth_lift(smile))
+
+
+def test_the_outline_of_a_turned_nose_leaves_no_line_down_the_new_one() -> None:
+    """Alone on the bridge: the same line beside the nose is the face's own."""
+    goal = placed()
+    _, maps = draw_maps(goal, goal, (goal, goal), (180, 160), 100)
+    places = maps.canonical[..., 0], maps.canonical[..., 1]
+    face = np.full((*places[0].shape, 3), 0.7, np.float32)
+    at_bridge, at_cheek = ((np.abs(places[0] - x) < 0.012) & (places[1] > -0.3) & (places[1] < -0.05) for x in (0, 0.2))
+    face[at_bridge | at_cheek] = 0.3
+    new = _without_nose_line(face, maps, 1.0, 100)
+    assert at_bridge.sum() > 30 and new[at_bridge].min() > 0.65
+    np.testing.assert_array_equal(new[at_cheek], face[at_cheek])
 
 
 def test_shadows_take_the_pictures_colour() -> None:
@@ -152,7 +194,7 @@ def test_shadows_take_the_pictures_colour() -> None:
     photo, picture = lit(plain, 100), lit(warm, 100)
     assert abs(shade_tint(photo)).max() < 0.05
     np.testing.assert_allclose(shade_tint(picture), [-0.4, 0.0, 0.4], atol=0.12)
-    new = relit(photo, picture, skin, 0 * skin, 100)
+    new = relit(photo, picture, zones(skin), 100)
     dark, bright = (new[waves[..., 0] * sign > 0.1].mean(0) for sign in (-1, 1))
     assert dark[0] / dark[2] > 1.1 * bright[0] / bright[2]
 
@@ -164,7 +206,7 @@ def test_a_warm_photos_shadows_are_never_blue() -> None:
     stubble = (np.sin(rows / 3) * np.sin(columns / 3) * 0.25)[..., None].astype(np.float32)
     red = np.array([0.8, 0.5, 0.4], np.float32) * np.exp(stubble * np.array([0.4, 1.0, 1.6], np.float32))
     mild = np.array([0.8, 0.65, 0.6], np.float32) * np.exp(stubble * np.array([0.9, 1.0, 1.1], np.float32))
-    new = relit(lit(red, 100), lit(mild, 100), skin, 0 * skin, 100)
+    new = relit(lit(red, 100), lit(mild, 100), zones(skin), 100)
     dark, bright = (new[stubble[..., 0] * sign > 0.15].mean(0) for sign in (-1, 1))
     assert dark[0] / dark[2] > bright[0] / bright[2]
 
