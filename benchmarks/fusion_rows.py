@@ -11,7 +11,8 @@ from pathlib import Path
 class Row:
     """before, after: distance to the person, (embedded, judge). gaze: largest change, eye widths. mouth: change of the
     lips' gap, mouth widths. seam: gradient at the edge of the new face by that beside it, relative to the same in the
-    target. peers: the same distances after each peer's work, with gaze and mouth."""
+    target. yaw: of the target's face, apart: of it and the photo's, degrees. peers: the same distances after each peer's
+    work, with gaze and mouth."""
 
     person: str
     target: str
@@ -21,13 +22,14 @@ class Row:
     mouth: float
     seam: float
     yaw: float
+    apart: float
     peers: dict[str, tuple[float, float, float | None, float]]
 
 
 def line(row: Row) -> str:
     gaze = "   - " if row.gaze is None else f"{row.gaze:5.2f}"
     return (
-        f"{row.person:20} {Path(row.target).stem:22} yaw {row.yaw:4.0f}  distance {row.before[0]:.3f} -> "
+        f"{row.person:20} {Path(row.target).stem:22} yaw {row.yaw:4.0f}, {row.apart:2.0f} apart  distance {row.before[0]:.3f} -> "
         f"{row.after[0]:.3f}  judge {row.before[1]:.3f} -> {row.after[1]:.3f}  gaze {gaze}  mouth {row.mouth:5.2f}  "
         f"seam {row.seam:.2f}"
     )
@@ -47,6 +49,13 @@ def summary(name: str, rows: list[Row]) -> None:
         f"seam mean {mean(seams):.2f}, worst {max(seams):.2f}, {sum(s > 1.15 for s in seams)} above 1.15, "
         f"{sum(s < 0.85 for s in seams)} below 0.85"
     )
+    for low, high in ((0, 10), (10, 20), (20, 35), (35, 90)):
+        some = [row for row in rows if low <= row.apart < high]
+        if some:
+            ends = [mean(row.after[0] / row.before[0] for row in some), max(abs(row.seam - 1) for row in some)]
+            print(
+                f"    {low} to {high} degrees apart: {len(some)} pairs, distance x {ends[0]:.2f}, seam off by {ends[1]:.2f} at most"
+            )
     for peer in rows[0].peers:
         theirs = [row.peers[peer] for row in rows]
         near, judged, mouth = (mean(t[n] for t in theirs) for n in (0, 1, 3))
