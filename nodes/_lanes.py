@@ -23,6 +23,8 @@ STYLE_WEIGHT = 0.05  # FaceChain's: the template keeps its own look
 FACE_PART, GROW = 0.45, 0.1  # the defaults of Template Face
 FEATHER = 0.08  # the default of Template Paste
 EDGES = 0.4, 0.8  # Canny's thresholds of 0..1, FaceChain's 100 and 200 of 255
+# FaceChain's second stage: the mask is close around the face, and all ControlNets are of one strength.
+REFINE_GROW, REFINE_STRENGTH = 0.02, 0.8
 
 Link = list[Any]
 
@@ -166,23 +168,19 @@ class _Lane:
     def add(self, picture: Link) -> tuple[Link, Link]:
         """Add the lane's nodes: links to the picture with this person pasted into it, and to what was done."""
         s = self.settings
-        face = self.node(
-            "FaceChain_TemplateFace",
-            "face",
-            template=self.links["template"],
-            face=self.face,
-            size=s.size,
-            face_part=FACE_PART,
-            grow=GROW,
-            engine=s.engine,
-        )
+        face = self.cut_out("face", GROW)
         original, mask, record = face.out(0), face.out(1), face.out(2)
-        drawing = self.drawing(original, mask) if s.denoise > 0 or s.refine > 0 else None
-        crop = look = self.drawn(drawing, original, mask, s.denoise) if drawing and s.denoise > 0 else original
+        bare = self.bare() if s.denoise > 0 or s.refine > 0 else None
+        crop = look = original
+        if bare and s.denoise > 0:
+            steered = self.steered(bare, original, mask, s.edge_strength, s.pose_strength)
+            crop = look = self.drawn(steered, original, mask, s.denoise)
         if s.identity > 0:
             crop, look = self.fuse(crop, mask, original)
-        if drawing and s.refine > 0:
-            crop = self.drawn(drawing, crop, mask, s.refine, "refine_")
+        if bare and s.refine > 0:
+            near = self.cut_out("refine_face", REFINE_GROW).out(1)
+            steered = self.steered(bare, crop, near, REFINE_STRENGTH, REFINE_STRENGTH, "refine_")
+            crop = self.drawn(steered, crop, near, s.refine, "refine_")
         paste = self.node(
             "FaceChain_TemplatePaste",
             "paste",
@@ -194,11 +192,27 @@ class _Lane:
         )
         return paste.out(0), look
 
-    def drawing(self, crop: Link, mask: Link) -> Drawing:
-        drawing = self.styled() if self.settings.style != NO_STYLE else self.plain()
+    def cut_out(self, name: str, grow: float) -> Any:
+        """The face of the template: its crop, the mask that reaches so far beyond it, and its record."""
+        return self.node(
+            "FaceChain_TemplateFace",
+            name,
+            template=self.links["template"],
+            face=self.face,
+            size=self.settings.size,
+            face_part=FACE_PART,
+            grow=grow,
+            engine=self.settings.engine,
+        )
+
+    def bare(self) -> Drawing:
+        return self.styled() if self.settings.style != NO_STYLE else self.plain()
+
+    def steered(self, drawing: Drawing, crop: Link, mask: Link, edges: float, pose: float, name: str = "") -> Drawing:
+        """The drawing with the ControlNets that are connected, at these strengths."""
         if "pose_control_net" in self.links:
-            drawing = self.posed(drawing, crop)
-        return self.edged(drawing, crop, mask) if "edge_control_net" in self.links else drawing
+            drawing = self.posed(drawing, crop, pose, name)
+        return self.edged(drawing, crop, mask, edges, name) if "edge_control_net" in self.links else drawing
 
     def drawn(self, drawing: Drawing, crop: Link, mask: Link, denoise: float, name: str = "") -> Link:
         """The crop drawn anew inside the mask, by core's nodes."""
@@ -221,17 +235,17 @@ class _Lane:
         )
         return self.node("VAEDecode", f"{name}decode", samples=drawn.out(0), vae=self.links["vae"]).out(0)
 
-    def posed(self, drawing: Drawing, crop: Link) -> Drawing:
+    def posed(self, drawing: Drawing, crop: Link, strength: float, name: str) -> Drawing:
         """The pose that the crop shows, by Pose Control."""
         pose = self.node(
             "FaceChain_PoseControl",
-            "pose",
+            f"{name}pose",
             positive=drawing.positive,
             negative=drawing.negative,
             source="picture",
             width=self.settings.size,
             height=self.settings.size,
-            strength=self.settings.pose_strength,
+            strength=strength,
             start_percent=0.0,
             end_percent=1.0,
             pose_image=crop,
@@ -240,14 +254,14 @@ class _Lane:
         )
         return Drawing(drawing.model, pose.out(0), pose.out(1))
 
-    def edged(self, drawing: Drawing, crop: Link, mask: Link) -> Drawing:
+    def edged(self, drawing: Drawing, crop: Link, mask: Link, strength: float, name: str) -> Drawing:
         """The edges of hair, clothes and background; those of the face are somebody else's and are cut out."""
         side = self.settings.size
-        edges = self.node("Canny", "edges", image=crop, low_threshold=EDGES[0], high_threshold=EDGES[1])
-        black = self.node("EmptyImage", "black", width=side, height=side, batch_size=1, color=0)
+        edges = self.node("Canny", f"{name}edges", image=crop, low_threshold=EDGES[0], high_threshold=EDGES[1])
+        black = self.node("EmptyImage", f"{name}black", width=side, height=side, batch_size=1, color=0)
         cut = self.node(
             "ImageCompositeMasked",
-            "cut",
+            f"{name}cut",
             destination=edges.out(0),
             source=black.out(0),
             x=0,
@@ -257,12 +271,12 @@ class _Lane:
         )
         applied = self.node(
             "ControlNetApplyAdvanced",
-            "edged",
+            f"{name}edged",
             positive=drawing.positive,
             negative=drawing.negative,
             control_net=self.links["edge_control_net"],
             image=cut.out(0),
-            strength=self.settings.edge_strength,
+            strength=strength,
             start_percent=0.0,
             end_percent=1.0,
             vae=self.links["vae"],

@@ -141,13 +141,13 @@ def saved(client: ComfyClient, result: Result, node: str = "save") -> np.ndarray
     return np.asarray(image.convert("RGB"))
 
 
-def masks(path: Path) -> list[np.ndarray]:
-    """Where each face of a template may change, left to right: [H, W] bool."""
+def masks(path: Path, grow: float = 0.1) -> list[np.ndarray]:
+    """Where each face of a template may change, left to right: [H, W] bool; grow: beyond the face, in face sizes."""
     image = picture(path)
     faces = find_faces(image, engine())
     found = []
     for number in range(1, len(faces) + 1):
-        record = place_face(image, faces, number, size=256, face_part=0.45, grow=0.1)
+        record = place_face(image, faces, number, size=256, face_part=0.45, grow=grow)
         mask = np.zeros(record.template_size, bool)
         mask[record.region] = (record.depth > 0).numpy()
         found.append(mask)

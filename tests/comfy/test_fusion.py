@@ -154,6 +154,7 @@ def test_rank_orders_and_rejects(
     assert len(ranked) == 2 and np.array_equal(ranked[0], fused)
     assert picture_of(client, result.outputs["rejected"]["images"][0]).max() == 0
     assert picture_of(client, result.outputs["rank"]["images"][0]).shape[1] > 3 * 192  # the sheet
+    assert [(value, of) for node, value, of in result.progress if node == "rank"][-1] == (3, 3)
 
 
 def test_nothing_rejected_skips_the_nodes_behind(run: Run, hugo: Person, gentleman: str) -> None:

@@ -50,12 +50,29 @@ def test_refinement_draws_the_fused_face_once_more(
     assert not any("refine" in name for nodes in watched.lanes().values() for name in nodes)
     result = watched(group_portrait(template, "Adam", "Eve", refine=0.3, **fused))
     ran = watched.lanes()["person1"]
-    assert {"refine_encode", "refine_mask", "refine_sample", "refine_decode", "positive"} <= ran and "sample" not in ran
+    drawn = {f"refine_{name}" for name in ("face", "encode", "mask", "sample", "decode")}
+    assert drawn | {"positive"} <= ran and "sample" not in ran
     assert "fuse" not in ran  # found in the cache
     refined = saved(watched.client, result)
     assert untouched(refined, couple)
     for mask in masks(couple):
         assert np.abs(refined.astype(int) - plain)[mask].mean() > 2
+
+
+def test_refinement_has_its_own_mask_and_strength_of_the_controlnets(
+    watched: Watched, template: str, couple: Path, seated: dict[str, Person]
+) -> None:
+    """As FaceChain's second stage: close around the face, whatever the strength of the first drawing is."""
+    settings = {"denoise": 0.0, "refine": 1.0, "size": 256, "steps": 2, "cfg": 3.0}
+    free = saved(watched.client, watched(group_portrait(template, "Adam", **settings)))
+    held = []
+    for strength in (0.0, 1.0):
+        prompt = group_portrait(template, "Adam", **settings, edge_strength=strength)
+        held.append(saved(watched.client, watched(controlled(prompt, "edge_control_net"))))
+    assert np.array_equal(*held) and not np.array_equal(held[0], free)
+    changed = np.abs(free.astype(int) - np.asarray(Image.open(couple).convert("RGB"))).max(-1) > 40
+    near, wide = (masks(couple, grow)[0] for grow in (0.02, 0.1))
+    assert changed[near].mean() > 0.5 and changed[wide & ~near].mean() < 0.3
 
 
 @pytest.mark.parametrize(
@@ -74,7 +91,7 @@ def test_a_controlnet_steers_every_lane(
     strength: str,
     nodes: set[str],
 ) -> None:
-    drawn = {"denoise": 1.0, "steps": 2, "cfg": 3.0, "seed": 11}
+    drawn = {"denoise": 1.0, "steps": 1, "seed": 11}
     plain = saved(watched.client, watched(group_portrait(template, "Adam", "Eve", **drawn)))
     steered = watched(controlled(group_portrait(template, "Adam", "Eve", **drawn, **{strength: 1.0}), socket))
     lanes = watched.lanes()
@@ -152,6 +169,25 @@ def test_people_are_seated_by_gender_and_by_likeness(
     assert json.loads(by_hand.texts("report")[0])["assigned"] == "by hand"
     sheet = Image.open(io.BytesIO(watched.client.fetch(by_hand.outputs["inspect"]["images"][0])))
     assert sheet.width > 5 * 224
+
+
+def test_template_face_finds_the_face_of_a_person(
+    client: ComfyClient, template: str, couple: Path, seated: dict[str, Person]
+) -> None:
+    faces = find_faces(picture(couple), engine(), described=True)
+    places = {face.gender: number for number, face in enumerate(faces, 1)}
+    for name, gender in (("Adam", "man"), ("Eve", "woman")):
+        cut = {"template": ["load", 0], "face": 1, "size": 256, "face_part": 0.45, "grow": 0.1, "engine": "embedded"}
+        prompt: Prompt = {
+            "load": {"class_type": "LoadImage", "inputs": {"image": template}},
+            "person": {"class_type": "FaceChain_LoadPerson", "inputs": {"name": name, "weight": 1.0}},
+            "face": {
+                "class_type": "FaceChain_TemplateFace",
+                "inputs": cut | {"choose": "by gender and age", "person": ["person", 2]},
+            },
+            "number": {"class_type": "PreviewAny", "inputs": {"source": ["face", 4]}},
+        }
+        assert client.run(prompt).texts("number") == [str(places[gender])]
 
 
 def test_ten_people_have_a_lane_each(
