@@ -1,6 +1,7 @@
 """How much of everything a day of so many people takes: plain arithmetic on constants, each with where it comes from.
 
-The constants lie in constants.json; what is not measured yet is null there, and what depends on it is left out.
+The constants lie in constants.json, each with how it was come by (HOWS); what is not measured yet is null there, and
+what depends on it is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from facechain.training.config import SNAPSHOTS, STEPS_PER_PHOTO
 
 CONSTANTS = Path(__file__).with_name("constants.json")
+HOWS = ("measured", "counted", "assumed", "not measured")
 DAY = 86_400.0
 BUSY = 0.85  # part of a GPU's day that is work: the rest is starting, failing, and the uneven end
 
@@ -128,6 +130,11 @@ class Capacity:
 
 def load_constants(path: Path = CONSTANTS) -> dict[str, float | None]:
     return {name: about["value"] for name, about in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def load_hows(path: Path = CONSTANTS) -> dict[str, str]:
+    """By name, one of HOWS."""
+    return {name: about["how"] for name, about in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def report(demand: Demand, constants: Mapping[str, float | None], price: float = 0.0) -> list[tuple[str, str]]:

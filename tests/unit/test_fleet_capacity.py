@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.capacity import CONSTANTS, Capacity, Demand, Unmeasured, load_constants, report
+from fleet.capacity import CONSTANTS, HOWS, Capacity, Demand, Unmeasured, load_constants, report
 
 ROUND: dict[str, float | None] = {
     "photo_bytes": 1e6,
@@ -59,11 +59,15 @@ def test_what_is_not_measured_is_said_and_not_guessed() -> None:
 def test_each_constant_says_where_it_comes_from(root: Path) -> None:
     listed = json.loads(CONSTANTS.read_text(encoding="utf-8"))
     assert set(listed) == set(ROUND) == set(load_constants())
-    assert all(about["source"] and about["unit"] for about in listed.values())
+    assert all(about["source"] and about["unit"] and about["how"] in HOWS for about in listed.values())
+    assert all((about["value"] is None) == (about["how"] == "not measured") for about in listed.values())
     script = [sys.executable, str(root / "scripts" / "fleet_plan.py"), "--people", "1000"]
     done = subprocess.run([*script, "--set", "photo_bytes=1e6"], capture_output=True, text=True)
     assert done.returncode == 0 and ["photos", "in", "0.01", "TB"] in [
         line.split() for line in done.stdout.splitlines()
     ], done.stdout + done.stderr
+    said = {line[:30].strip(): line[30:].strip() for line in done.stdout.splitlines()}
+    assert said["not measured"] == "training_fixed_seconds, portrait_seconds, switch_seconds"
+    assert said["set by you"] == "photo_bytes" and said["assumed"] == "snapshot_steps"
     wrong = subprocess.run([*script, "--set", "photos=1"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "there is no constant 'photos'" in wrong.stderr
