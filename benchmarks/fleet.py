@@ -245,11 +245,14 @@ def _work(home: Path, out: str, people: int, portraits: int, crew: Any, seed: in
 @contextlib.contextmanager
 def _crew(home: Path, out: str, workers: int, ray: bool) -> Iterator[Any]:
     """So many workers, all of them there."""
+    from fleet.ledger import Ledger
     from fleet.local import LocalCrew, local_workers
+    from fleet.store import Store
     from fleet.worker import WorkerSettings
 
     scratch = home / f"{out} scratch"
-    settings = WorkerSettings("worker", str(home / out), str(scratch), str(home / "models"))
+    identity = Ledger(Store(str(home / out))).identity(make=True)
+    settings = WorkerSettings("worker", str(home / out), identity, str(scratch), str(home / "models"))
     if ray:
         from fleet import on_ray
 

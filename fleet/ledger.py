@@ -18,7 +18,7 @@ from facechain.files import json_object
 from .store import Store, sha256
 from .tasks import Task
 
-DONE, TRIES, MANIFEST = "ledger/done", "ledger/tries", "manifest.json"
+DONE, TRIES, IDENTITY, MANIFEST = "ledger/done", "ledger/tries", "ledger/identity", "manifest.json"
 READERS = 16
 Record = dict[str, Any]
 
@@ -28,6 +28,18 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+
+    def identity(self, make: bool = False) -> str:
+        """What tells this store from another one under the same name, such as a folder that is not mounted; "" where it
+        has none yet and none is to be made.
+        """
+        try:
+            return self.store.read(IDENTITY).decode()
+        except FileNotFoundError:
+            if not make:
+                return ""
+        self.store.write(IDENTITY, uuid.uuid4().hex.encode())
+        return self.identity()
 
     def done(self) -> set[str]:
         """Keys of all that is done, of whatever table."""

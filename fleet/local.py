@@ -42,6 +42,7 @@ class LocalCrew:
         self._pool = ThreadPoolExecutor(max_workers=len(self.workers) * AHEAD + 1, thread_name_prefix="fleet")
         self._ended: queue.Queue[Outcome | None] = queue.Queue()
         self._starting = len(self.workers)
+        self._stopping = False
 
     def __enter__(self) -> LocalCrew:
         for name, worker in self.workers.items():
@@ -49,6 +50,7 @@ class LocalCrew:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stopping = True
         for worker in self.workers.values():
             worker.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -80,7 +82,8 @@ class LocalCrew:
     def _started(self, name: str, future: Future[Record]) -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None:
-            self._complain(f"the worker {name} does not start: {error}")
+            if not self._stopping:
+                self._complain(f"the worker {name} does not start: {error}")
         elif not future.cancelled():
             # workers that share one memory, as on the CPU, share it out
             about = future.result()

@@ -56,11 +56,17 @@ def actor_class(root: str) -> type:
             from fleet.tasks import Task
             from fleet.worker import attempt
 
-            return attempt(self.worker, Task(**task))
+            asked = Task(**task)
+            answer = attempt(self.worker, asked)
+            print(
+                f"{asked.label}: {'done' if answer['ok'] else answer['error']}", flush=True
+            )  # Ray's log of the worker
+            return answer
 
         def stop(self) -> None:
             self.worker.stop()
 
+    ComfyWorker.__qualname__ = "ComfyWorker"  # as the dashboard shows it
     return ComfyWorker
 
 
@@ -153,7 +159,7 @@ class RayCrew:
         try:
             answer = ray.get(reference)
         except RayTaskError as error:  # of the fleet itself, not of a task
-            answer = {"ok": False, "kind": UNFIT, "error": str(error)}
+            answer = {"ok": False, "kind": UNFIT, "error": str(error.cause)}
         except RayError as error:
             self._forget(hand, f"lost ({type(error).__name__})")
             return Outcome(hand, key, None)
@@ -195,7 +201,7 @@ class RayCrew:
                 about: Any = ray.get(placed.starting)
                 placed.memory = about["memory"] // placed.shares
             except RayError as error:
-                self._forget(name, f"it does not start: {error}", failed=True)
+                self._forget(name, f"it does not start: {getattr(error, 'cause', None) or error}", failed=True)
 
     def _place(self) -> None:
         """A worker for each free slot of each machine that is alive; none any more of those that are not."""
@@ -236,17 +242,20 @@ class RayCrew:
         self._placed[name] = _Placed(actor, node, slot, starting, 1 if gpu else self.slots)
 
 
-def join(address: str) -> str:
-    """Join the Ray cluster at address ("auto", "10.0.0.1:6379"), or make one of this machine ("local"); the dashboard's URL.
+def join(address: str) -> tuple[str, str]:
+    """Join the Ray cluster at address ("auto", "10.0.0.1:6379"), or make one of this machine ("local").
 
+    Returns the dashboard's address, and the token that it asks for where the cluster is new and has one of its own.
     Raises ImportError where Ray is absent, ConnectionError where there is no such cluster.
     """
+    token = ""
     if address == "local":  # all read when Ray is imported. It would write a token into the user's home, and give
         # ComfyUI the lowest priority of all programs
+        token = "" if "RAY_AUTH_TOKEN" in os.environ else secrets.token_hex(16)
         os.environ.setdefault("RAY_worker_niceness", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        os.environ.setdefault("RAY_AUTH_TOKEN", token)
     import ray
 
     context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    return str(context.dashboard_url or "")
+    return str(context.dashboard_url or ""), token

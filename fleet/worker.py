@@ -41,8 +41,8 @@ CRASH, JOB, NOT_BEGUN, UNFIT = "crash", "job", "not begun", "unfit"
 
 class TaskError(RuntimeError):
     """A task that came to nothing. kind: JOB (its own fault), CRASH (ComfyUI died under it), NOT_BEGUN (it died before
-    the task's turn), UNFIT (here ComfyUI does not start, or the store is out of reach). Only the first two count as
-    tries.
+    the task's turn), UNFIT (this machine is not fit for any: ComfyUI does not start, the store is out of reach, the
+    base model is another one). Only the first two count as tries.
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -52,7 +52,7 @@ class TaskError(RuntimeError):
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """name: unlike any other's in the fleet. store: folder or URL. scratch: a local folder of the worker's own.
+    """name: unlike any other's in the fleet. store: folder or URL. store_id: see Ledger.identity. scratch: a local folder of the worker's own.
     models: a ComfyUI models folder with the base models. threads: of the CPU's mathematics. stall: seconds without a
     word from ComfyUI after which it counts as hung. keep: leave the scratch folder at the end.
     environment: of ComfyUI, such as CUDA_VISIBLE_DEVICES.
@@ -60,6 +60,7 @@ class WorkerSettings:
 
     name: str
     store: str
+    store_id: str
     scratch: str
     models: str
     threads: int = 1
@@ -95,7 +96,15 @@ class Worker:
         self.stop()
 
     def start(self) -> Record:
-        """Start ComfyUI; what there is: {"host", "memory" (bytes of the device), "device"}. Raises HostError."""
+        """Start ComfyUI; what there is: {"host", "memory" (bytes of the device), "device"}.
+
+        Raises HostError, StoreOutOfReach.
+        """
+        if self.ledger.identity() != self.settings.store_id:
+            raise HostError(
+                f"{self.settings.store} is on {socket.gethostname()} another folder than where the run was begun. "
+                "Mount the same one there."
+            )
         self.host = comfy_host.prepare()
         comfy_host.lay_out(self.base)
         own_styles = Path(self.settings.models) / "facechain" / "styles"
@@ -109,11 +118,11 @@ class Worker:
         return {"host": socket.gethostname(), "memory": device["vram_total"], "device": device["name"]}
 
     def stop(self) -> None:
-        """End ComfyUI at once; tasks in hand end as not begun."""
+        """End ComfyUI at once, also one that is starting; tasks in hand end as not begun."""
         self._stopping = True
+        self._kill_server()
         with self._lock:
-            if self.server is not None and self.server.process is not None:
-                self.server.process.kill()  # it holds nothing that is not in the store or made again
+            self._kill_server()
             self._end_server()
         if not self.settings.keep:
             shutil.rmtree(self.base, ignore_errors=True)
@@ -185,10 +194,18 @@ class Worker:
             extra_args=("--extra-model-paths-config", str(config)),
             environment={**threads, **self.settings.environment},
         )
-        self.server.start()
+        self.server.launch()
         assert self.server.process
-        self._lifeline = Lifeline(self.server.process.pid)
+        self._lifeline = Lifeline(self.server.process.pid)  # before it answers: it is to die with us then, too
+        if self._stopping:
+            self._kill_server()
+        self.server.wait_for_answer()
         self._heard = time.monotonic()
+
+    def _kill_server(self) -> None:
+        """It holds nothing that is not in the store or made again."""
+        if self.server is not None and self.server.process is not None:
+            self.server.process.kill()
 
     def _end_server(self) -> None:
         if self._lifeline is not None:
@@ -203,15 +220,15 @@ class Worker:
         """Raises TaskError where this machine would make another thing of the task than the plan says."""
         if task.what["recipe"] != recipe_hash(task.kind):
             raise TaskError(
-                f"{socket.gethostname()} runs another version of the pack. Bring all machines to one version.", JOB
+                f"{socket.gethostname()} runs another version of the pack. Bring all machines to one version.", UNFIT
             )
         if task.checkpoint:
             path = Path(self.settings.models) / "checkpoints" / task.checkpoint
             if not path.is_file():
-                raise TaskError(f"{socket.gethostname()} has no base model {path}. Put it there.", JOB)
+                raise TaskError(f"{socket.gethostname()} has no base model {path}. Put it there.", UNFIT)
             if file_sha256(path, path.stat().st_mtime_ns) != task.what["checkpoint"][1]:
                 raise TaskError(
-                    f"{path} on {socket.gethostname()} is another file than the plan's. Copy it there.", JOB
+                    f"{path} on {socket.gethostname()} is another file than the plan's. Copy it there.", UNFIT
                 )
 
     def _stage(self, task: Task) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -244,17 +245,22 @@ class Server:
         self.stop()
 
     def start(self, timeout: float = 300.0) -> None:
-        """Start and wait until it answers.
+        """Launch, and wait until it answers.
 
         Raises HostError, with the end of the log, when it ends early or takes longer than timeout seconds.
         """
+        self.launch()
+        self.wait_for_answer(timeout)
+
+    def launch(self) -> None:
+        """Start the process, which does not answer yet."""
         base = self.base or self.host.base
         self.port = self.port or _free_port()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         command = [str(self.host.python), str(self.host.comfy / "main.py")]
         command += ["--port", str(self.port), "--base-directory", str(base), "--disable-auto-launch"]
         command += ["--database-url", "sqlite:///:memory:", *self._model_paths(base), *self.extra_args]
-        if not self._has_accelerator():
+        if not _has_accelerator(self.host.python):
             command.append("--cpu")
         with self.log.open("wb") as log:
             environment = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
@@ -266,6 +272,10 @@ class Server:
                 env=environment,
                 stdin=subprocess.DEVNULL,
             )
+
+    def wait_for_answer(self, timeout: float = 300.0) -> None:
+        """Raises HostError as `start` does."""
+        assert self.process
         started = time.monotonic()
         while not self.answers():
             if self.process.poll() is not None:
@@ -296,11 +306,6 @@ class Server:
     def log_tail(self, lines: int = 25) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def _has_accelerator(self) -> bool:
-        probe = "import torch; print(int(torch.cuda.is_available() or torch.backends.mps.is_available()))"
-        found = subprocess.run([self.host.python, "-c", probe], capture_output=True, text=True)
-        return found.stdout.strip() == "1"
-
     def _model_paths(self, base: Path) -> list[str]:
         """Let the server read the models of the user's own ComfyUI too."""
         if not self.host.users_own:
@@ -313,6 +318,13 @@ class Server:
         own_config = self.host.comfy / "extra_model_paths.yaml"
         extra = ["--extra-model-paths-config", str(path)]
         return [*extra, str(own_config)] if own_config.is_file() else extra
+
+
+@functools.cache  # it takes some seconds to import torch
+def _has_accelerator(python: Path) -> bool:
+    probe = "import torch; print(int(torch.cuda.is_available() or torch.backends.mps.is_available()))"
+    found = subprocess.run([python, "-c", probe], capture_output=True, text=True)
+    return found.stdout.strip() == "1"
 
 
 def _free_port() -> int:

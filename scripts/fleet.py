@@ -11,9 +11,12 @@ machine, and Ray is not needed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import shutil
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -47,7 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder or URL of results, reports and manifest.json")
     parser.add_argument("--models", type=Path, help="ComfyUI's models folder, at this place on every machine")
     parser.add_argument("--checkpoint", default="", metavar="NAME", help="base model of rows that name none")
-    parser.add_argument("--preset", default="balanced", help="training of rows that name none: fast, balanced, best")
+    parser.add_argument(
+        "--preset", default="balanced", choices=("fast", "balanced", "best"), help="training of rows that name none"
+    )
     parser.add_argument("--settings", type=Path, metavar="JSON", help='widgets by node: {"KSampler": {"steps": 20}}')
     parser.add_argument("--batch", type=int, default=4, help="pictures that are drawn at once (default 4)")
     where = parser.add_mutually_exclusive_group()
@@ -82,7 +87,10 @@ def _run(arguments: argparse.Namespace) -> int:
         done = ledger.done()
         left = [task for task in tasks if task.key not in done]
         hours = sum(task.seconds for task in left) / 3600
-        print(f"{len(tasks)} tasks, {len(tasks) - len(left)} done before; about {hours:.1f} GPU hours left", flush=True)
+        share = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours + 0.5:.0f} min"
+        print(
+            f"{len(tasks)} tasks, {len(tasks) - len(left)} done before; about {share} of a GPU's time left", flush=True
+        )
         if arguments.plan:
             return 0
         manifest = _work(arguments, tasks, ledger)
@@ -103,14 +111,24 @@ def _plan(arguments: argparse.Namespace) -> list[Task]:
 
     folders = [comfy_host.ROOT / "styles", _models(arguments) / "facechain" / "styles"]
     styles = {path.stem: path for folder in folders for path in folder.glob("*.json") if path.stem != "schema"}
-    settings = json.loads(arguments.settings.read_text(encoding="utf-8")) if arguments.settings else {}
-    studio = Studio(_models(arguments), styles, settings, arguments.batch)
+    studio = Studio(_models(arguments), styles, _settings(arguments.settings), arguments.batch)
     data = read_file(arguments.table)
     rows = read_table(Path(arguments.table).name, data, styles, arguments.checkpoint, arguments.preset)
     home = (
         arguments.table.rpartition("/")[0] if "://" in arguments.table else str(Path(arguments.table).absolute().parent)
     )
     return plan(rows, studio, home)
+
+
+def _settings(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Raises RuntimeError."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"--settings {path} cannot be read as JSON: {error}") from None
+    if not isinstance(settings, dict) or not all(isinstance(values, dict) for values in settings.values()):
+        raise RuntimeError(f'--settings {path}: write widgets by node, such as {{"KSampler": {{"steps": 20}}}}')
+    return settings
 
 
 def _models(arguments: argparse.Namespace) -> Path:
@@ -127,10 +145,13 @@ def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger) -> d
     from fleet.worker import WorkerSettings
 
     scratch = arguments.scratch or Path(tempfile.gettempdir()) / "facechain-fleet"
+    if not arguments.scratch:
+        _clear_killed(scratch)
     settings = WorkerSettings(
         name="worker",
         store=ledger.store.place,
-        scratch=str(scratch.absolute() / str(os.getpid())),
+        store_id=ledger.identity(make=True),
+        scratch=str(scratch.absolute() / f"{socket.gethostname()}-{os.getpid()}"),
         models=str(_models(arguments)),
         threads=arguments.threads,
         stall=arguments.stall,
@@ -149,7 +170,22 @@ def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger) -> d
         if not run.is_open():
             return run.manifest()
         with _ray_crew(arguments, settings, need) if arguments.ray else _local_crew(arguments, settings, need) as crew:
-            return run.work(crew)
+            manifest = run.work(crew)
+        with contextlib.suppress(
+            OSError
+        ):  # not empty where it is to be kept, not there where the workers are elsewhere
+            Path(settings.scratch).rmdir()
+        return manifest
+
+
+def _clear_killed(scratch: Path) -> None:
+    """Delete what runs begun on this machine left that were killed: people's photos and LoRAs lie there."""
+    import psutil
+
+    for folder in scratch.glob(f"{socket.gethostname()}-*"):
+        number = folder.name.rpartition("-")[2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _local_crew(arguments: argparse.Namespace, settings: WorkerSettings, need: int) -> LocalCrew:
@@ -157,7 +193,14 @@ def _local_crew(arguments: argparse.Namespace, settings: WorkerSettings, need: i
 
     from fleet.local import LocalCrew, local_workers
 
-    return LocalCrew(local_workers(settings, arguments.workers, need), tqdm.write)
+    workers = local_workers(settings, arguments.workers, need)
+    few = (
+        f", not {arguments.workers}: the largest task takes {need / 2**30:.1f} GB"
+        if len(workers) < arguments.workers
+        else ""
+    )
+    tqdm.write(f"starting {len(workers)} ComfyUI{few}")
+    return LocalCrew(workers, tqdm.write)
 
 
 def _ray_crew(arguments: argparse.Namespace, settings: WorkerSettings, need: int) -> RayCrew:
@@ -166,14 +209,14 @@ def _ray_crew(arguments: argparse.Namespace, settings: WorkerSettings, need: int
     from fleet import on_ray
 
     try:
-        dashboard = on_ray.join(arguments.ray)
+        dashboard, token = on_ray.join(arguments.ray)
     except ImportError:
         raise RuntimeError("Ray is absent. Install it on every machine: pip install 'ray[default]'") from None
     except ConnectionError as error:
         remedy = "Start it with `ray start --head`, and with `ray start --address=...` on the others"
         raise RuntimeError(f"there is no Ray cluster at {arguments.ray} ({error}). {remedy}.") from None
     if dashboard:
-        tqdm.write(f"Ray's dashboard: http://{dashboard}")
+        tqdm.write(f"Ray's dashboard: http://{dashboard}{f' (its token: {token})' if token else ''}")
     return on_ray.RayCrew(settings, arguments.workers or 1, need, tqdm.write)
 
 

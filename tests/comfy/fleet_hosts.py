@@ -43,6 +43,20 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+def ray_start(*options: str, address: str) -> list[str]:
+    """The command that makes a Ray host, tried again: Ray gives up where a machine is too busy to start it in 30 s."""
+    again = ["bash", "-c", 'for n in 1 2 3; do "$@" && break; done', "again"]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={address}"]
+    return [*again, *ray, "--object-store-memory=80000000", *options]
+
+
+def own_ray_folder() -> None:
+    """Where Ray keeps sockets, and the address of the last head: none of other programs' business."""
+    ray = Path("/tmp/ray")
+    ray.mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", str(ray))
+
+
 def wait_for(what: Callable[[], bool], seconds: float = 600.0) -> None:
     """Raises TimeoutError."""
     until = time.monotonic() + seconds
@@ -56,9 +70,7 @@ def wait_for(what: Callable[[], bool], seconds: float = 600.0) -> None:
 def cable() -> Iterator[list[str]]:
     """The command that enters host B, which is joined to this one."""
     loopback_up()
-    ray = Path("/tmp/ray")  # where it keeps sockets, and the address of the last head: none of other programs' business
-    ray.mkdir(exist_ok=True)
-    run("mount", "-t", "tmpfs", "tmpfs", str(ray))
+    own_ray_folder()
     own = Path("/proc/self/ns/net").readlink()
     with started(["unshare", "--net", "sleep", "infinity"]) as other:
         wait_for(lambda: Path(f"/proc/{other.pid}/ns/net").readlink() != own)
@@ -105,22 +117,11 @@ def hosts_of(out: Path) -> list[str]:
 
 def main() -> None:
     out, command = Path(sys.argv[1]), sys.argv[2:]
-    # Ray gives up where a machine is too busy to start it within 30 s
-    again = ["bash", "-c", 'for n in 1 2 3; do "$@" && break; done', "again"]
-    ray = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--block",
-        "--num-cpus=1",
-        "--object-store-memory=80000000",
-    ]
     with cable() as enter, contextlib.ExitStack() as stack:
-        head = [*ray, "--head", f"--node-ip-address={A}", f"--port={PORT}", "--include-dashboard=false"]
-        begin(stack, [*again, *head], out.with_suffix(".a.log"))
-        second = [*enter, *ray, f"--address={A}:{PORT}", f"--node-ip-address={B}"]
-        begin(stack, [*again, *second], out.with_suffix(".b.log"))
+        options = ["--head", f"--port={PORT}", "--include-dashboard=false", "--block", "--num-cpus=1"]
+        begin(stack, ray_start(*options, address=A), out.with_suffix(".a.log"))
+        options = [f"--address={A}:{PORT}", "--block", "--num-cpus=1"]
+        begin(stack, [*enter, *ray_start(*options, address=B)], out.with_suffix(".b.log"))
         fleet = stack.enter_context(started([*command, "--ray", f"{A}:{PORT}"], out.with_suffix(".log")))
 
         def both_have_worked() -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fleet.ledger import Ledger
 from fleet.local import local_workers
-from fleet.worker import WorkerSettings
+from fleet.store import Store
+from fleet.worker import HostError, Worker, WorkerSettings
 
 
 @pytest.fixture()
@@ -17,7 +19,7 @@ def settings(tmp_path: Path) -> WorkerSettings:
 
     if torch.cuda.is_available():
         pytest.skip("here it is one worker a GPU")
-    return WorkerSettings("worker", str(tmp_path / "out"), str(tmp_path / "scratch"), str(tmp_path / "models"))
+    return WorkerSettings("worker", str(tmp_path / "out"), "", str(tmp_path / "scratch"), str(tmp_path / "models"))
 
 
 def test_no_more_workers_are_started_than_memory_holds(settings: WorkerSettings) -> None:
@@ -30,3 +32,15 @@ def test_no_more_workers_are_started_than_memory_holds(settings: WorkerSettings)
 
 def test_workers_share_no_folder(settings: WorkerSettings) -> None:
     assert len({each.scratch for each in local_workers(settings, 3, 1)}) == 3
+
+
+def test_a_machine_that_sees_another_folder_under_that_name_does_not_start(tmp_path: Path) -> None:
+    """As where NFS is not mounted: results would go to a disk of its own, and count as done."""
+    store = Store(str(tmp_path / "out"))
+    identity = Ledger(store).identity(make=True)
+    assert identity and Ledger(store).identity() == Ledger(store).identity(make=True) == identity
+    (tmp_path / "out").rename(tmp_path / "unmounted")
+    worker = Worker(WorkerSettings("w", store.place, identity, str(tmp_path / "scratch"), str(tmp_path / "models")))
+    with pytest.raises(HostError, match=r"another folder than where the run was begun\. Mount the same one"):
+        worker.start()
+    assert not (tmp_path / "out").exists()
