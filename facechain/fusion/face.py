@@ -26,6 +26,7 @@ _EDGE = (0.015, 0.06)  # distances from the outline, parts of the face's width, 
 _LIDS = 0.025  # margin around the eyes, parts of the face's width, where the picture keeps its own
 _TURNED = (0.1, 0.3)  # how much better the other half of the photo's face must be seen to stand in, mirrored
 _TURNED_YAW = (12.0, 22.0)  # degrees of the photo's yaw from which that is done
+_AROUND, _HAIR_AROUND = 0.06, (0.6, 0.85)  # reach (parts of the face's width) and share of covered skin around a brow
 # Canonical places of the bridge of the nose: half its width, where it begins between the brows, ends above the tip; and
 # how wide a line is closed there, parts of the face's width.
 _BRIDGE, _BRIDGE_TOP, _BRIDGE_END, _BRIDGE_LINE = (0.04, 0.09), (-0.4, -0.34), (0.0, 0.04), 0.08
@@ -243,8 +244,19 @@ def _visible(
         bare = np.maximum(bare, upper * (1 - masks.eye_openings(_in_box(goal, maps), alpha.shape, width)))
     else:
         covered = masks.from_outside(covered, maps.masks["face"], maps.masks["features"])
+        alpha = alpha * (1 - _under_hair(covered, bare, width))
     alpha = alpha * (1 - covered * bare)
     return blurred(alpha, 0.006 * width) * maps.inside
+
+
+def _under_hair(covered: np.ndarray, bare: np.ndarray, width: float) -> np.ndarray:
+    """[H, W] 0..1 of brows and lids, dark themselves: the skin around them tells whether hair lies over them in the picture.
+
+    covered: [H, W] 0..1. bare: [H, W] 0..1, skin without features.
+    """
+    reach = _AROUND * width
+    around = blurred(covered * bare, reach) / (blurred(bare, reach) + 0.02)
+    return smooth_step(around, *_HAIR_AROUND) * (1 - bare)
 
 
 def _lips_differ(source: np.ndarray, target: np.ndarray, smiles: float) -> float:

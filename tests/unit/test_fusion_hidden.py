@@ -13,7 +13,7 @@ from test_fusion import fuse_one, load, only_face, only_mesh, person_of
 from facechain.fusion import Strength
 from facechain.fusion.hidden import hidden_part
 from facechain.fusion.masks import ring_mask
-from facechain.fusion.topology import INNER_LIPS, OVAL
+from facechain.fusion.topology import INNER_LIPS, OVAL, RIGHT_BROW
 from facechain.images import to_pixels
 from facechain.person import Person
 
@@ -70,3 +70,16 @@ def test_hair_over_the_face_and_teeth_stay(shared_data: Path, woman: Person) -> 
     hair = binary_erosion(forehead & (picture.max(-1) < 70))
     assert hair.sum() > 150 and changed[hair].mean() < 3
     assert changed[ring_mask(mesh[list(OVAL), :2], picture.shape[:2], 0) > 0.5].mean() > 8
+
+
+def test_hair_over_a_brow_stays(shared_data: Path, woman: Person) -> None:
+    """Red strands lie over the outer end of this picture's brow: hers is not laid over them."""
+    picture = load(shared_data / "styles_preview/Redstyle.jpg")
+    mesh, whole = only_mesh(picture), picture.astype(int)
+    brow = mesh[list(RIGHT_BROW), :2]
+    rows, columns = np.mgrid[:512, :512]
+    place = (np.abs(rows - brow[:, 1].mean()) < 14) & (columns < brow[:, 0].min() + 12)
+    hair = (whole[..., 0] - whole[..., 1] > 45) & (whole[..., 1] < 70)
+    hair = binary_erosion(hair & place & (ring_mask(mesh[list(OVAL), :2], picture.shape[:2], 0) > 0.9))
+    new = to_pixels(fuse_one(picture, woman, Strength(shape=0)).images)[0]
+    assert hair.sum() > 200 and np.abs(new - whole).mean(-1)[hair].mean() < 8
