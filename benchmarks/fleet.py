@@ -6,7 +6,8 @@ overhead: the same number of portrait tasks of one person, by turns through the 
 the very same ComfyUI (all prompts posted at once, nothing fetched). Told are both times a task, their ratio, how long
 the server stood still between tasks, and the processor time of the fleet itself a task.
 scaling: strong, the same table with one worker and with two; weak, two workers with twice the people. 1.00 is ideal.
-Each worker computes with one thread. Servers have started before the clock does; models are loaded while it runs.
+Each worker computes with one thread. Servers have started before the clock does; models are loaded while it runs. The
+arms take turns; beside each time stands how many cores other programs had meanwhile, which have to be few.
 order: processor time of a decision which task goes where, in a plan of 120,000; with --ray, of telling a worker.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -109,23 +111,46 @@ def _bare(worker: Any, tasks: list[Any]) -> float:
 def scaling(home: Path, arguments: argparse.Namespace) -> None:
     people = arguments.people
     _lay_out(home, 2 * people)
-    seconds = {}
-    for name, workers, count in (("one", 1, people), ("two", 2, people), ("two, twice", 2, 2 * people)):
-        with _crew(home, f"out {name}", workers, arguments.ray) as crew:
-            begun = time.perf_counter()
-            _work(home, f"out {name}", count, 3, crew)
-            seconds[name] = time.perf_counter() - begun
-    engine = "Ray" if arguments.ray else "threads"
-    print(f"scaling by {engine}, {people} people a worker, 3 portrait tasks each")
-    print(f"  1 worker, {people} people    {seconds['one']:7.1f} s")
+    arms = {"one": (1, people), "two": (2, people), "two, twice": (2, 2 * people)}
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    others: dict[str, list[float]] = {name: [] for name in arms}
+    outs = []
+    for number in range(arguments.rounds):
+        for name, (workers, count) in arms.items():
+            out = f"out {name} {number}"
+            with _crew(home, out, workers, arguments.ray) as crew:
+                begun, busy = time.perf_counter(), _busy_beside(home)
+                _work(home, out, count, 3, crew)
+                seconds[name].append(time.perf_counter() - begun)
+                others[name].append((_busy_beside(home) - busy) / seconds[name][-1])
+            outs += [out] if name != "two, twice" else []
+            print(f"  {name}: {seconds[name][-1]:.1f} s, others {others[name][-1]:.2f} cores", flush=True)
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
     print(
-        f"  2 workers, {people} people   {seconds['two']:7.1f} s   strong scaling {seconds['one'] / seconds['two'] / 2:.2f}"
+        f"scaling by {'Ray' if arguments.ray else 'threads'}, {people} people a worker, 3 portrait tasks each, medians"
     )
+    print(f"  1 worker, {people} people    {middle['one']:7.1f} s   {_all(seconds['one'])}")
+    strong, weak = middle["one"] / middle["two"] / 2, middle["one"] / middle["two, twice"]
     print(
-        f"  2 workers, {2 * people} people   {seconds['two, twice']:7.1f} s   weak scaling {seconds['one'] / seconds['two, twice']:.2f}"
+        f"  2 workers, {people} people   {middle['two']:7.1f} s   {_all(seconds['two'])}   strong scaling {strong:.2f}"
     )
-    same = _pictures(home / "out one") == _pictures(home / "out two")
-    print(f"  pictures of one worker and of two: {'the same to the bit' if same else 'DIFFERENT'}")
+    twice = f"{middle['two, twice']:7.1f} s   {_all(seconds['two, twice'])}"
+    print(f"  2 workers, {2 * people} people   {twice}   weak scaling {weak:.2f}")
+    alike = len({tuple(sorted(_pictures(home / out).items())) for out in outs}) == 1
+    print(f"  pictures of one worker and of two: {'the same to the bit' if alike else 'DIFFERENT'}")
+
+
+def _busy_beside(home: Path) -> float:
+    """Core seconds that all programs but this benchmark's have had so far; what ended is counted with them."""
+    import psutil
+
+    own = 0.0
+    for process in psutil.process_iter(["cmdline", "cpu_times", "pid"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if process.info["cpu_times"] and (process.info["pid"] == os.getpid() or str(home) in words):
+            own += process.info["cpu_times"].user + process.info["cpu_times"].system
+    every = psutil.cpu_times()
+    return every.user + every.nice + every.system - own
 
 
 def _pictures(out: Path) -> dict[str, bytes]:

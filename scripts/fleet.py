@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
         )
         if arguments.plan:
             return 0
-        manifest = _work(arguments, tasks, ledger)
+        manifest = _work(arguments, tasks, ledger, len(tasks) - len(left))
     except (FaceChainError, RuntimeError) as error:
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:
@@ -138,7 +138,8 @@ def _models(arguments: argparse.Namespace) -> Path:
     return Path(own).expanduser().absolute() / "models" if own else comfy_host.HOST / "base" / "models"
 
 
-def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger) -> dict[str, Any]:
+def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger, found: int) -> dict[str, Any]:
+    """The manifest. found: tasks that were done before."""
     from tqdm import tqdm
 
     from fleet.drive import Run, Told
@@ -159,7 +160,7 @@ def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger) -> d
     )
     need = max(task.memory for task in tasks)
     every = 0.5 if sys.stderr.isatty() else 30.0  # seconds; a log needs no more
-    with tqdm(total=len(tasks), unit="task", smoothing=0.05, mininterval=every) as bar:
+    with tqdm(total=len(tasks), initial=found, unit="task", smoothing=0.05, mininterval=every) as bar:
 
         def show(told: Told) -> None:
             words = f"{told.pictures} pictures, {told.hands} workers, {told.running} running, {told.failed} failed"
