@@ -1,7 +1,8 @@
-"""How many workers a machine gets, by the memory that it really has."""
+"""How many workers a machine gets, by the memory that it really has; and machines that are not fit for the work."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -10,7 +11,8 @@ import pytest
 from fleet.ledger import Ledger
 from fleet.local import local_workers
 from fleet.store import Store
-from fleet.worker import HostError, Worker, WorkerSettings
+from fleet.tasks import Task, recipe_hash
+from fleet.worker import UNFIT, HostError, Worker, WorkerSettings, attempt
 
 
 @pytest.fixture()
@@ -44,3 +46,22 @@ def test_a_machine_that_sees_another_folder_under_that_name_does_not_start(tmp_p
     with pytest.raises(HostError, match=r"another folder than where the run was begun\. Mount the same one"):
         worker.start()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_with_another_base_model_or_version_is_unfit_and_no_task_is_blamed(settings: WorkerSettings) -> None:
+    what = {"recipe": recipe_hash("training"), "checkpoint": ["base.safetensors", "0" * 64]}
+    task = Task("k", "training", what, (), (), ("A",), ("i",), "base.safetensors", 1.0, 1, "people/A", "A: training")
+    worker = Worker(settings)
+
+    def refused(task: Task) -> str:
+        answer = attempt(worker, task)
+        assert not answer["ok"] and answer["kind"] == UNFIT and worker.ledger.tries() == {}
+        return answer["error"]
+
+    assert "has no base model" in refused(task)
+    folder = Path(settings.models) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "base.safetensors").write_bytes(b"other weights")
+    assert "is another file than the plan's. Copy it there" in refused(task)
+    assert "runs another version of the pack" in refused(replace(task, what={**what, "recipe": "of yesterday"}))
+    assert worker.starts == 0
