@@ -102,7 +102,10 @@ class LoadPhotos(io.ComfyNode):
         thumbnails = ui.PreviewImage(from_pixels(*map(thumbnail, pictures)), cls=cls)
         images = [from_pixels(pictures.pop(0)) for _ in found]  # one at a time: each is let go as its IMAGE is made
         captions = [caption_beside(path) for _, path in found]
-        return io.NodeOutput(images, [name for name, _ in found], captions, ui=thumbnails)
+        names = [name for name, _ in found]
+        # the page's script shows each with its name (web/load_photos.js)
+        shown = {**thumbnails.as_dict(), "facechain_names": tuple(names)}
+        return io.NodeOutput(images, names, captions, ui=shown)
 
 
 class Preprocess(io.ComfyNode):

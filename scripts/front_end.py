@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -28,10 +28,12 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # shut off from every other host
 ]
-# A page without tours, banners and overview map, which draws all text at every zoom.
+# A page without tours, banners and overview map, which draws all text at every zoom and offers no missing models.
 SETTINGS: dict[str, Any] = {
     "Comfy.TutorialCompleted": True,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
     "Comfy.Minimap.Visible": False,
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.VueNodes.Enabled": False,
@@ -43,11 +45,20 @@ READY = """() => {
     const manager = window.app?.extensionManager, types = window.LiteGraph?.registered_node_types;
     return !!(manager?.workflow?.activeWorkflow && window.app.graph?._nodes.length && types && 'KSampler' in types);
 }"""
+# Two frames: what Vue and the canvas have to do is done and drawn.
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
 DROP = """([name, text]) => {
     const transfer = new DataTransfer();
     transfer.items.add(new File([text], name, { type: 'application/json' }));
     const event = { dataTransfer: transfer, bubbles: true, cancelable: true, clientX: 700, clientY: 500 };
     document.querySelector('#graph-canvas').dispatchEvent(new DragEvent('drop', event));
+}"""
+CLEAR = """() => {
+    app.clean();
+    app.graph.clear();
+    const { sidebarTab: tabs, toast } = app.extensionManager;
+    if (tabs.activeSidebarTabId) tabs.toggleSidebarTab(tabs.activeSidebarTabId);
+    toast.removeAll();
 }"""
 # Everything that is drawn, with a margin, into the part of the canvas that no toolbar covers.
 FIT = """() => {
@@ -99,7 +110,29 @@ class FrontEnd:
     def wait_for(self, nodes: int) -> None:
         """Wait until a graph with that many nodes is there and drawn."""
         self.page.wait_for_function("count => app.graph._nodes.length === count", arg=nodes)
-        self.page.wait_for_timeout(500)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what was done to the page is drawn."""
+        self.page.evaluate(DRAWN)
+
+    def clear(self) -> None:
+        """As it was opened: no graph, no dialog, no panel at the side, no message, no problem."""
+        self.close_dialogs()
+        self.page.evaluate(CLEAR)
+        self.problems.clear()
+
+    def reload(self) -> None:
+        self.page.reload(timeout=LOAD_TIMEOUT)
+        self.wait_until_open()
+
+    def wait_until_open(self) -> None:
+        self.page.wait_for_function(READY, timeout=LOAD_TIMEOUT)
+        self.settle()
+
+    def set(self, setting: str, value: Any) -> None:
+        """Change a setting of the front end while it is open."""
+        self.page.evaluate("([id, value]) => app.extensionManager.setting.set(id, value)", [setting, value])
 
     def api_prompt(self) -> dict[str, dict[str, Any]]:
         """The loaded graph in API format."""
@@ -109,43 +142,46 @@ class FrontEnd:
         dialogs = self.page.get_by_role("dialog")
         while dialogs.count():
             self.page.keyboard.press("Escape")
-            self.page.wait_for_timeout(300)
+            self.page.wait_for_timeout(100)
 
     def fit(self) -> None:
         """Show the whole graph. Nodes outside the view are not drawn, and do not get their pictures before they are."""
         self.page.evaluate(FIT)
-        self.page.wait_for_timeout(700)
+        self.settle()
 
     def screenshot(self, file: Path) -> None:
-        """The whole graph, fitted into the page."""
+        """The whole graph, fitted into the page, with the pictures on its nodes."""
         self.fit()
+        self.page.wait_for_timeout(200)  # pictures are fetched once their nodes are seen
         file.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=file)
 
 
 @contextlib.contextmanager
 def open_page(
-    browser: Browser, url: str, locale: str = "en", size: tuple[int, int] = (1920, 1080), **settings: Any
+    browser: Browser,
+    url: str,
+    locale: str = "en",
+    size: tuple[int, int] = (1920, 1080),
+    without: str = "",
+    **settings: Any,
 ) -> Iterator[FrontEnd]:
-    """The front end of the server at url, ready for use, shut off from every other host."""
+    """The front end of the server at url, ready for use, shut off from every other host.
+
+    without: what no address may hold; such files are missing, and nothing is kept between loads. settings: of the front end, by their ids.
+    """
     _post_settings(url, {**SETTINGS, "Comfy.Locale": locale, **settings})
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height})
     page, problems = context.new_page(), []
     page.on("pageerror", lambda error: problems.append(str(error)))
-
-    def only_ours(route: Route) -> None:
-        if route.request.url.startswith((url, "data:", "blob:")):
-            route.continue_()
-        else:
-            route.abort()
-
-    page.route("**/*", only_ours)
+    if without:
+        page.route(f"**{without}**", lambda route: route.abort())
     try:
         page.goto(url, timeout=LOAD_TIMEOUT)
-        page.wait_for_function(READY, timeout=LOAD_TIMEOUT)
-        page.wait_for_timeout(500)
-        yield FrontEnd(page, problems)
+        opened = FrontEnd(page, problems)
+        opened.wait_until_open()
+        yield opened
     finally:
         context.close()
 

@@ -1,16 +1,15 @@
 // Pictures with their verdicts on the node: FaceChain Preprocess shows each photo with what was found (the reason on
 // hover), and hands the verdicts on to the Load Photos before it; Similarity Rank shows each portrait with its likeness
-// below it, best first.
+// below it, best first, in the place of the sheet, which says the same.
 //
 // The pictures and words come with the node's output (nodes/_cards.py). Without this file the node works as well:
 // ComfyUI shows the sheet with the same words.
 import { app } from "../../scripts/app.js";
 import { markPhotos } from "./load_photos.js";
-import { addressOf, addStyle, block, inLanguage } from "./page.js";
+import { addressOf, addStyle, block, inLanguage, shower, takePictures } from "./page.js";
 import { BAD, badges, FAIR, GOOD, markWords, NEUTRAL, readMessages, sentences, verdictOf } from "./verdicts.js";
 
-const SIDE = 84; // of a picture, in pixels
-const ROWS = 2; // of pictures at least, then they scroll
+const ROWS = 2; // of pictures at least, where there are so many; in a larger node more, then they scroll
 const LINE = 22; // height of the line above them
 const HINT = 90; // height of the hint before the first run
 const MARGIN = 8;
@@ -36,29 +35,44 @@ const WORDS = {
     portraits: "运行后，写真按相似度从高到低显示在这里。",
   },
 };
+// side: of a picture, in pixels.
 const NODES = {
-  FaceChain_Preprocess: { hint: "photos", draw: photo, group: (card) => markWords()[card.mark], done: tellLoader },
-  FaceChain_SimilarityRank: { hint: "portraits", draw: likenessOf, group: (card) => words[rankGroup(card)] },
+  FaceChain_Preprocess: {
+    hint: "photos",
+    side: 84,
+    draw: photo,
+    group: (card) => markWords()[card.mark],
+    done: tellLoader,
+  },
+  FaceChain_SimilarityRank: {
+    hint: "portraits",
+    side: 120,
+    draw: likenessOf,
+    group: (card) => words[rankGroup(card)],
+    done: (node, cards, output) => takePictures(output),
+  },
 };
 const STYLE = `
-  .facechain-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(${SIDE}px, 1fr)); gap: ${GAP}px;
-    grid-auto-rows: max-content; align-content: start; max-height: ${tall(ROWS)}px; overflow-y: auto;
+  .facechain-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)); gap: ${GAP}px;
+    grid-auto-rows: max-content; align-content: start; overflow-y: auto;
     font: 11px/14px sans-serif; color: var(--input-text, #ddd); }
+  .lg-node .facechain-cards { max-height: var(--tall); }
   .facechain-cards p { grid-column: 1 / -1; margin: 0; }
   .facechain-cards p.hint { padding: 14px; text-align: center; opacity: 0.65; border-radius: 6px;
     border: 1px dashed var(--border-color, #666); font-size: 12px; line-height: 18px; }
-  .facechain-cards figure { position: relative; width: ${SIDE}px; margin: 0; justify-self: center; border-radius: 4px; overflow: hidden;
+  .facechain-cards figure { position: relative; width: var(--side); margin: 0; justify-self: center; border-radius: 4px; overflow: hidden;
     background: rgba(128, 128, 128, 0.25); cursor: help; }
-  .facechain-cards .picture { height: ${SIDE}px; background-repeat: no-repeat; }
+  .facechain-cards .picture { height: var(--side); background-repeat: no-repeat; }
   .facechain-cards .bar { height: 4px; }
   .facechain-cards figcaption { padding: 1px 3px 2px; text-align: center; white-space: nowrap; overflow: hidden;
     text-overflow: ellipsis; }
   .facechain-cards .faint { opacity: 0.6; }`;
 
 let words = WORDS.en;
+const results = shower();
 
-function tall(rows) {
-  return LINE + rows * (SIDE + 21 + GAP) + 2 * MARGIN;
+function tall(rows, side) {
+  return LINE + rows * (side + 21 + GAP) + 2 * MARGIN;
 }
 
 app.registerExtension({
@@ -74,34 +88,37 @@ app.registerExtension({
     const kind = NODES[node.comfyClass];
     if (kind) equip(node, kind);
   },
+
+  onNodeOutputsUpdated: results.restore,
 });
 
 function equip(node, kind) {
   const element = document.createElement("div");
   element.className = "facechain-cards";
+  element.style.setProperty("--side", `${kind.side}px`);
+  element.style.setProperty("--tall", `${tall(ROWS, kind.side)}px`);
   element.append(paragraph(words[kind.hint], "hint"));
   let cards = 0;
-  const height = () => {
+  const height = (most) => {
     if (!cards) return HINT;
-    const columns = Math.max(1, Math.floor((node.size[0] - 2 * MARGIN) / (SIDE + GAP)));
-    return tall(Math.min(ROWS, Math.ceil(cards / columns)));
+    const columns = Math.max(1, Math.floor((node.size[0] - 2 * MARGIN) / (kind.side + GAP)));
+    return tall(Math.min(most, Math.ceil(cards / columns)), kind.side);
   };
-  const options = { serialize: false, getMinHeight: height, getMaxHeight: height, margin: MARGIN };
+  const heights = { getMinHeight: () => height(ROWS), getMaxHeight: () => height(cards) };
+  const options = { serialize: false, ...heights, margin: MARGIN };
   node.addDOMWidget("cards", "facechain_cards", element, options).serialize = false; // saved graphs hold the schema's alone
 
-  const executed = node.onExecuted;
-  node.onExecuted = function (output) {
-    executed?.apply(this, arguments);
-    const [shown] = output?.facechain_cards ?? [];
+  results.follow(node, (output) => {
+    const [shown] = output.facechain_cards ?? [];
     if (!shown) return;
     cards = shown.cards.length;
-    const found = shown.cards.map((card, place) => figure(shown, place, kind.draw(card, place)));
+    const found = shown.cards.map((card, place) => figure(shown, place, kind.draw(card, place), kind.side));
     element.replaceChildren(paragraph(summary(shown, kind.group)), ...found);
-    kind.done?.(this, shown.cards);
-    const needed = this.computeSize()[1];
-    if (this.size[1] < needed) this.setSize([this.size[0], needed]);
-    this.setDirtyCanvas(true, true);
-  };
+    kind.done(node, shown.cards, output);
+    const needed = node.computeSize()[1];
+    if (node.size[1] < needed) node.setSize([node.size[0], needed]);
+    node.setDirtyCanvas(true, true);
+  });
 }
 
 // --- what a card says ---
@@ -137,7 +154,7 @@ function summary(shown, groupOf) {
 
 // --- drawing ---
 
-function figure(shown, place, said) {
+function figure(shown, place, said, side) {
   const { colour, title, caption, faint } = said;
   const card = document.createElement("figure");
   card.title = title;
@@ -146,8 +163,8 @@ function figure(shown, place, said) {
   const [row, column] = [Math.floor(place / shown.columns), place % shown.columns];
   Object.assign(picture.style, {
     backgroundImage: `url("${addressOf(shown.picture)}")`,
-    backgroundSize: `${shown.columns * SIDE}px ${rows * SIDE}px`,
-    backgroundPosition: `${-column * SIDE}px ${-row * SIDE}px`,
+    backgroundSize: `${shown.columns * side}px ${rows * side}px`,
+    backgroundPosition: `${-column * side}px ${-row * side}px`,
   });
   if (faint) picture.classList.add("faint");
   const bar = block("bar");

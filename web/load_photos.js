@@ -1,19 +1,20 @@
 // Load Photos takes pictures from the user's computer: a button that uploads several at once, dropping
-// them onto the node, and thumbnails of what is chosen; after a run with the verdicts of FaceChain Preprocess.
+// them onto the node, and thumbnails of what is chosen; after a run of all that was loaded, in the place of ComfyUI's
+// own preview, with the verdicts of FaceChain Preprocess.
 //
 // Pictures go into ComfyUI's input folder by its own upload, each node's into a folder of their own
 // (facechain/<date and time>), under their own names; the widget `files` then names them. Without this
 // file the node works as well, with what is in the input folder already.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { addressOf, addStyle, inLanguage } from "./page.js";
+import { addressOf, addStyle, inLanguage, shower, takePictures } from "./page.js";
 import { BADGE_STYLE, badges, verdictOf } from "./verdicts.js";
 
 const NODE = "FaceChain_LoadPhotos";
 const MOST = 200;
 const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?|hei[cf]|avif|gif)$/i; // as nodes/_host.py has it
-const SIDE = 64; // of a thumbnail, in pixels
-const ROWS = 2; // of thumbnails, then they scroll
+const SIDE = 84; // of a thumbnail, in pixels
+const ROWS = 2; // of thumbnails at least, where there are so many; in a larger node more, then they scroll
 const MARGIN = 8;
 
 const WORDS = {
@@ -44,7 +45,8 @@ const WORDS = {
 };
 const STYLE = `
   .facechain-photos { display: grid; grid-template-columns: repeat(auto-fill, ${SIDE}px); gap: 4px;
-    align-content: start; max-height: ${ROWS * (SIDE + 4)}px; overflow-y: auto; }
+    align-content: start; overflow-y: auto; }
+  .lg-node .facechain-photos { max-height: ${ROWS * (SIDE + 4)}px; }
   .facechain-photos[hidden] { display: none; }
   .facechain-photos figure { position: relative; width: ${SIDE}px; height: ${SIDE}px; margin: 0; overflow: hidden;
     border-radius: 4px; background: rgba(128, 128, 128, 0.25); }
@@ -57,6 +59,7 @@ const STYLE = `
   .facechain-photos figure:hover button, .facechain-photos button:focus-visible { opacity: 1; }${BADGE_STYLE}`;
 
 let words = WORDS.en;
+const photos = shower();
 const markers = new WeakMap(); // Load Photos node -> what shows verdicts on it
 const fresh = new Map(); // name in the input folder -> address of the picture on the user's side: shown without a download
 
@@ -72,6 +75,8 @@ app.registerExtension({
     const files = node.widgets?.find((widget) => widget.name === "files");
     if (node.comfyClass === NODE && files) equip(node, files);
   },
+
+  onNodeOutputsUpdated: photos.restore,
 });
 
 // Shows verdicts of the photos that a node has loaded. cards: as in the output of FaceChain Preprocess.
@@ -192,15 +197,15 @@ function warn(detail) {
 // Puts the pictures that `files` names below the widgets; gives the function that draws them anew.
 function addThumbnails(node, files, element) {
   element.className = "facechain-photos";
-  const height = () => {
+  const height = (most) => {
     if (strip.hidden) return 0;
     const columns = Math.max(1, Math.floor((node.size[0] - 2 * MARGIN) / (SIDE + 4)));
-    return Math.min(ROWS, Math.ceil(element.childElementCount / columns)) * (SIDE + 4) + 2 * MARGIN;
+    return Math.min(most, Math.ceil(element.childElementCount / columns)) * (SIDE + 4) + 2 * MARGIN;
   };
   const strip = node.addDOMWidget("chosen_photos", "facechain_photos", element, {
     serialize: false,
-    getMinHeight: height,
-    getMaxHeight: height,
+    getMinHeight: () => height(ROWS),
+    getMaxHeight: () => height(Infinity),
     margin: MARGIN,
   });
   strip.serialize = false;
@@ -231,39 +236,48 @@ function addThumbnails(node, files, element) {
     configured?.apply(this, values);
     show();
   };
-  const executed = node.onExecuted;
-  node.onExecuted = function (...values) {
-    executed?.apply(this, values);
-    draw([]); // ComfyUI shows what was loaded, those of the folder too; FaceChain Preprocess may tell more
-  };
+  // a photo of the folder cannot be left out
+  const remover = (name) => linesOf(files).includes(name) && (() => leaveOut(name));
+  photos.follow(node, (output) => {
+    const pictures = takePictures(output), names = output.facechain_names ?? [];
+    draw(pictures.map((picture, place) => thumbnail(names[place] ?? "", remover(names[place]), addressOf(picture))));
+  });
   markers.set(node, (cards) => {
-    const named = linesOf(files), folder = node.widgets.find((widget) => widget.name === "folder")?.value;
-    draw(cards.map((card) => {
-      if (named.includes(card.name)) return judged(thumbnail(card.name, () => leaveOut(card.name)), card);
-      return judged(thumbnail(`${folder}/${card.name}`), card); // a photo of the folder cannot be left out
-    }));
+    const drawn = new Set([...element.children].map((figure) => figure.dataset.name));
+    if (!cards.every((card) => drawn.has(card.name))) {
+      // ComfyUI had the photos in its cache, and did not tell this page of them
+      const folder = node.widgets.find((widget) => widget.name === "folder")?.value;
+      draw(cards.map(({ name }) => {
+        return remover(name) ? thumbnail(name, remover(name)) : thumbnail(name, null, address(`${folder}/${name}`));
+      }));
+    }
+    const unmarked = [...element.children];
+    for (const card of cards) {
+      const place = unmarked.findIndex((figure) => figure.dataset.name === card.name);
+      if (place >= 0) mark(unmarked.splice(place, 1)[0], card);
+    }
   });
   return show;
 }
 
-// A thumbnail with its verdict; the reason on hover.
-function judged(figure, card) {
+// Puts its verdict onto a thumbnail; the reason on hover.
+function mark(figure, card) {
   const verdict = verdictOf(card);
   figure.title = verdict.title;
+  for (const badge of figure.querySelectorAll(".facechain-badge")) badge.remove();
   figure.append(...badges({ ...verdict, star: card.best }));
-  return figure;
 }
 
-// leaveOut: what its × does; without it there is none.
-function thumbnail(name, leaveOut) {
+// leaveOut: what its × does; without it there is none. url: of its picture, where that is not the file itself.
+function thumbnail(name, leaveOut, url) {
   const figure = document.createElement("figure");
-  figure.title = name;
+  figure.title = figure.dataset.name = name;
   const image = Object.assign(document.createElement("img"), { alt: "", loading: "lazy", draggable: false });
   image.addEventListener("error", () => {
     // not there, or of a kind that browsers cannot show (HEIC): its name instead
     image.replaceWith(Object.assign(document.createElement("figcaption"), { textContent: name.split("/").pop() }));
   });
-  image.src = fresh.get(name) ?? address(name);
+  image.src = url ?? fresh.get(name) ?? address(name);
   figure.append(image);
   if (!leaveOut) return figure;
   const button = Object.assign(document.createElement("button"), { textContent: "×", title: words.remove });

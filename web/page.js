@@ -33,6 +33,38 @@ export function block(className, textContent = "", tag = "div") {
   return Object.assign(document.createElement(tag), { className, textContent });
 }
 
+/**
+ * The pictures of a node's output, for us to show: they move to a key of our own, where ComfyUI does not look for
+ * something to show. It keeps outputs, so the next call finds them there.
+ */
+export function takePictures(output) {
+  if (output.images) {
+    output.facechain_pictures = output.images;
+    delete output.images;
+  }
+  return output.facechain_pictures ?? [];
+}
+
+/**
+ * Calls show(output) when the node has run. The function that is given back is an extension's onNodeOutputsUpdated:
+ * it shows outputs that are there without a run, as where another tab is opened, or a job of the queue.
+ */
+export function shower() {
+  const shows = new WeakMap();
+  const follow = (node, show) => {
+    shows.set(node, show);
+    const executed = node.onExecuted;
+    node.onExecuted = function (output) {
+      executed?.apply(this, arguments);
+      if (output) show(output);
+    };
+  };
+  const restore = (outputs) => {
+    for (const node of app.graph?.nodes ?? []) if (outputs?.[node.id]) shows.get(node)?.(outputs[node.id]);
+  };
+  return { follow, restore };
+}
+
 /** Where a picture can be had. picture: {filename, subfolder, type} as in a node's output, and further parameters of /view. */
 export function addressOf(picture) {
   return api.apiURL(`/view?${new URLSearchParams(picture)}`);

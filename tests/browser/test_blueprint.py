@@ -87,7 +87,7 @@ def test_from_the_node_library_it_opens_whole_draws_ranks_and_saves(
     entry.wait_for()
     entry.click()
     seen = page.page.wait_for_function(SEEN, arg=NAME).json_value()
-    page.page.wait_for_timeout(700)
+    page.settle()
     page.page.screenshot(path=pictures / "blueprint.png")
     assert seen["inputs"][:5] == ["model", "clip", "person", "latent_image", "vae"]
     assert seen["inner"] == [True] * 5
@@ -102,7 +102,7 @@ def test_from_the_node_library_it_opens_whole_draws_ranks_and_saves(
     inner = {node["class_type"]: node["inputs"] for node in page.api_prompt().values()}
     assert inner["FaceChain_LoadStyle"]["style"] == "kimono" and inner["KSampler"]["steps"] == 2
     page.page.get_by_test_id("queue-button").first.click()
-    saved = page.page.wait_for_function(SAVED, timeout=240_000, polling=500).json_value()
+    saved = page.page.wait_for_function(SAVED, timeout=240_000, polling=200).json_value()
     page.screenshot(pictures / "blueprint_ran.png")
     assert "dialog" not in saved, saved
     assert [size[:2] for size in saved] == [[128, 128]] * 2

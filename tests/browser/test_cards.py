@@ -8,12 +8,10 @@ from typing import Any
 
 import comfy_host
 import export_api_workflows
-import front_end
 import pytest
 import standin
 from front_end import FrontEnd
 from PIL import Image
-from playwright.sync_api import Browser
 
 # Photos of a person to Preprocess, portraits to Similarity Rank.
 PROMPT: dict[str, dict[str, Any]] = {
@@ -46,8 +44,8 @@ CARDS = """type => {
     }));
     return { line, cards };
 }"""
-# The photos on Load Photos itself: hover text and sign of each.
-PHOTOS = """() => [...document.querySelectorAll('.facechain-photos figure')].filter(figure => figure.offsetWidth)
+# The photos on the Load Photos before Preprocess: hover text and sign of each.
+PHOTOS = """() => [...app.graph.getNodeById(1).widgets.find(widget => widget.name === 'chosen_photos').element.children]
     .map(figure => [figure.title, figure.querySelector('.facechain-badge')?.textContent ?? ''])"""
 GREEN, GREY = "rgb(0, 158, 115)", "rgb(120, 120, 120)"
 TRAINING = "app.graph._nodes.find(node => node.type === 'FaceChain_TrainPersonLoRA')"
@@ -83,7 +81,7 @@ def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, Any]
     }
     page.page.get_by_test_id("queue-button").first.click()
     ready = f"() => ({CARDS})('FaceChain_SimilarityRank').cards.length"
-    page.page.wait_for_function(ready, timeout=240_000, polling=500)
+    page.page.wait_for_function(ready, timeout=240_000, polling=200)
     page.screenshot(picture)
     shown = {"hints": hints} | {kind: page.page.evaluate(CARDS, kind) for kind in hints}
     return shown | {"photos": page.page.evaluate(PHOTOS)}
@@ -104,24 +102,29 @@ def test_each_photo_and_portrait_stands_on_its_node_with_its_verdict(
     assert int(mirrored["caption"].removesuffix(" %")) > int(man["caption"].removesuffix(" %"))
     assert (none["colour"], none["caption"]) == (GREY, "no face")
     assert shown["FaceChain_SimilarityRank"]["line"] == "1 kept · 1 not kept · 1 cannot be judged"
+    twice = "() => app.graph._nodes.filter(node => node.type !== 'FaceChain_Preprocess' && node.imgs?.length).length"
+    assert page.page.evaluate(twice) == 0  # ComfyUI's own previews
+    for command, nodes in (("Comfy.NewBlankWorkflow", 0), ("Workspace.PreviousOpenedWorkflow", len(PROMPT))):
+        page.page.evaluate("id => app.extensionManager.command.execute(id)", command)
+        page.wait_for(nodes)
+    assert page.page.evaluate(CARDS, "FaceChain_SimilarityRank") == shown["FaceChain_SimilarityRank"]
+    assert page.page.evaluate(PHOTOS) == shown["photos"]
     sizes = "async url => { const image = new Image(); image.src = url; await image.decode(); return image.width; }"
     assert page.page.evaluate(sizes, man["picture"]) == 3 * 128
     assert page.problems == []
 
 
-def test_cards_speak_chinese(
-    browser: Browser, server: comfy_host.Server, files: dict[str, str], pictures: Path
-) -> None:
-    with front_end.open_page(browser, server.url, locale="zh") as page:
-        shown = _run(page, files, pictures / "cards_zh.png")
-        assert shown["hints"]["FaceChain_SimilarityRank"] == "运行后，写真按相似度从高到低显示在这里。"
-        assert "1 不合格" in shown["FaceChain_Preprocess"]["line"]
-        assert shown["FaceChain_SimilarityRank"]["line"] == "1 保留 · 1 未保留 · 1 无法评判"
-        assert shown["FaceChain_SimilarityRank"]["cards"][-1]["caption"] == "没有人脸"
-        (_, nobody) = shown["FaceChain_Preprocess"]["cards"]
-        reason = "没有找到人脸。请用清晰、露出整张脸的照片，最好是正面。"
-        assert nobody["title"] == f"{files['nobody']}: 不合格\n{reason}" == shown["photos"][1][0]
-        assert page.problems == []
+def test_cards_speak_chinese(chinese_page: FrontEnd, files: dict[str, str], pictures: Path) -> None:
+    page = chinese_page
+    shown = _run(page, files, pictures / "cards_zh.png")
+    assert shown["hints"]["FaceChain_SimilarityRank"] == "运行后，写真按相似度从高到低显示在这里。"
+    assert "1 不合格" in shown["FaceChain_Preprocess"]["line"]
+    assert shown["FaceChain_SimilarityRank"]["line"] == "1 保留 · 1 未保留 · 1 无法评判"
+    assert shown["FaceChain_SimilarityRank"]["cards"][-1]["caption"] == "没有人脸"
+    (_, nobody) = shown["FaceChain_Preprocess"]["cards"]
+    reason = "没有找到人脸。请用清晰、露出整张脸的照片，最好是正面。"
+    assert nobody["title"] == f"{files['nobody']}: 不合格\n{reason}" == shown["photos"][1][0]
+    assert page.problems == []
 
 
 def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
@@ -136,7 +139,7 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     values["CheckpointLoaderSimple"][0] = standin.CHECKPOINT_NAME
     values["FaceChain_LoadPhotos"][1] = files["woman"]
     values["FaceChain_Preprocess"][0] = "live"
-    values["FaceChain_TrainPersonLoRA"][:3] = ["fast", 12, 128]
+    values["FaceChain_TrainPersonLoRA"][:3] = ["fast", 6, 64]
     values["FaceChain_TrainPersonLoRA"][7:] = ["best", 2]
     page.load(graph)
     page.close_dialogs()
@@ -147,6 +150,6 @@ def test_curve_and_portraits_are_seen_while_the_person_is_learnt(
     page.page.wait_for_function(live, timeout=300_000, polling=100)
     page.screenshot(pictures / "training_live.png")
     done = "() => app.graph._nodes.every(node => node.type !== 'PreviewImage' || node.imgs?.length)"
-    page.page.wait_for_function(done, timeout=300_000, polling=500)
+    page.page.wait_for_function(done, timeout=300_000, polling=200)
     page.screenshot(pictures / "training_done.png")
     assert page.problems == []

@@ -9,14 +9,13 @@ from typing import Any
 
 import comfy_host
 import export_api_workflows
-import front_end
 import pytest
 from front_end import FrontEnd
-from playwright.sync_api import Browser
 
 GRAPHS = sorted(export_api_workflows.WORKFLOWS.glob("*.json"))
 NAMES = [path.stem for path in GRAPHS]
 
+OFFER = "Comfy.Workflow.ShowMissingModelsWarning"
 # What stands on the canvas, node by node, as the front end understood it.
 SEEN = """() => JSON.stringify({
     nodes: app.graph._nodes.map(node => ({
@@ -70,10 +69,14 @@ def test_no_node_grows_over_its_neighbour(page: FrontEnd, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_absent_models_are_offered_for_download(page: FrontEnd, name: str) -> None:
-    page.load(_read(name))
+    page.set(OFFER, True)
+    try:
+        page.load(_read(name))
+        page.page.get_by_role("dialog").get_by_text("Missing Models").wait_for()
+    finally:
+        page.set(OFFER, False)
     offered = _dialog(page)
     page.close_dialogs()
-    assert "Missing Models" in offered
     assert "checkpoints / v1-5-pruned-emaonly-fp16.safetensors" in offered
 
 
@@ -103,18 +106,30 @@ def test_the_api_files_are_what_the_front_end_exports(page: FrontEnd) -> None:
         page.close_dialogs()
 
 
-def test_a_chinese_front_end_shows_chinese_nodes(browser: Browser, server: comfy_host.Server, pictures: Path) -> None:
-    with front_end.open_page(browser, server.url, locale="zh") as page:
-        for name in NAMES:
-            page.load(_read(name))
-            page.close_dialogs()
-            titles = {node["type"]: node["title"] for node in _seen(page)["nodes"]}
-            own_titles = {node["type"] for node in _read(name)["nodes"] if "title" in node}
-            ours = {kind for kind in titles if kind.startswith("FaceChain_")} - own_titles
-            assert ours
-            assert {kind: titles[kind] for kind in ours} == {kind: _chinese_name(kind) for kind in ours}
-            page.screenshot(pictures / f"{name}_zh.png")
-        assert page.problems == []
+def test_a_chinese_front_end_shows_chinese_nodes(chinese_page: FrontEnd, pictures: Path) -> None:
+    page = chinese_page
+    for name in NAMES:
+        page.load(_read(name))
+        page.close_dialogs()
+        titles = {node["type"]: node["title"] for node in _seen(page)["nodes"]}
+        own_titles = {node["type"] for node in _read(name)["nodes"] if "title" in node}
+        ours = {kind for kind in titles if kind.startswith("FaceChain_")} - own_titles
+        assert ours
+        assert {kind: titles[kind] for kind in ours} == {kind: _chinese_name(kind) for kind in ours}
+        page.screenshot(pictures / f"{name}_zh.png")
+    assert page.problems == []
+
+
+def test_the_language_is_switched_in_the_settings(chinese_page: FrontEnd) -> None:
+    titles = {}
+    for language in ("en", "zh"):
+        chinese_page.set("Comfy.Locale", language)
+        chinese_page.reload()
+        chinese_page.load(_read("train_person"))
+        titles[language] = {node["type"]: node["title"] for node in _seen(chinese_page)["nodes"]}
+    assert titles["en"]["FaceChain_LoadPhotos"] == "Load Photos"
+    assert titles["zh"]["FaceChain_LoadPhotos"] == _chinese_name("FaceChain_LoadPhotos")
+    assert chinese_page.problems == []
 
 
 def _chinese_name(node_id: str) -> str:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import comfy_host
-import front_end
 import pytest
 from front_end import FrontEnd
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload
+from playwright.sync_api import FilePayload
 
 COLOURS = {"IMG 1.png": (220, 30, 30), "IMG 2.jpg": (30, 200, 30), "小明.webp": (30, 30, 220)}
 WIDGETS = {"folder": "(none)", "files": "", "max_side": 512}
@@ -72,8 +71,9 @@ SHOWN = """() => [...document.querySelectorAll('.facechain-photos figure')].map(
     const image = figure.querySelector('img');
     return [figure.title, image ? image.complete && image.naturalWidth > 0 : figure.querySelector('figcaption').innerText];
 })"""
-LOADED = """() => app.graph._nodes.every(node => node.imgs?.length)
-    && app.graph._nodes.map(node => node.imgs.length)"""
+# How many pictures of a run ComfyUI itself shows on Load Photos and on Preview Image.
+LOADED = """() => app.graph.getNodeById(2).imgs?.length
+    && [1, 2].map(id => app.graph.getNodeById(id).imgs?.length ?? 0)"""
 
 
 def picture(name: str, colour: tuple[int, int, int]) -> bytes:
@@ -134,10 +134,25 @@ def test_several_photos_are_chosen_shown_and_loaded(node: FrontEnd, server: comf
     node.screenshot(pictures / "upload_chosen.png")
 
     node.page.get_by_role("button", name="Run").first.click()
-    node.page.wait_for_function(LOADED, timeout=60_000)
-    assert node.page.evaluate(LOADED) == [3, 3]
-    assert not node.page.locator(".facechain-photos").is_visible()  # ComfyUI shows what was loaded
+    assert node.page.wait_for_function(LOADED, timeout=60_000).json_value() == [0, 3]  # each photo once on the node
+    node.page.wait_for_function(f"() => ({SHOWN})().every(([, seen]) => seen === true)")
+    assert [name for name, _ in node.page.evaluate(SHOWN)] == files
     node.screenshot(pictures / "upload_loaded.png")
+
+
+def test_without_our_scripts_comfyui_shows_the_photos(
+    opened: Callable[..., FrontEnd], server: comfy_host.Server, pictures: Path
+) -> None:
+    assert server.base
+    (server.base / "input" / "plain.png").write_bytes(picture("plain.png", (90, 90, 200)))
+    page = opened(without=f"/extensions/{comfy_host.PACK_NAME}/")
+    page.load(GRAPH)
+    page.close_dialogs()
+    page.page.evaluate("() => { app.graph.getNodeById(1).widgets[1].value = 'plain.png'; }")
+    assert not page.page.locator(".facechain-photos").count()
+    page.page.get_by_role("button", name="Run").first.click()
+    assert page.page.wait_for_function(LOADED, timeout=60_000).json_value() == [1, 1]
+    page.screenshot(pictures / "upload_without_scripts.png")
 
 
 def test_photos_dropped_on_the_node_are_added_and_overwrite_nothing(
@@ -176,16 +191,16 @@ def test_a_saved_graph_shows_its_photos_again_and_keeps_its_widgets(node: FrontE
     assert node.api_prompt()["1"]["inputs"] == {**WIDGETS, "files": "\n".join(files)}
 
 
-def test_a_chinese_front_end_speaks_chinese(browser: Browser, server: comfy_host.Server, pictures: Path) -> None:
-    with front_end.open_page(browser, server.url, locale="zh") as page:
-        page.load(GRAPH)
-        page.close_dialogs()
-        label = "() => app.graph.getNodeById(1).widgets.find(widget => widget.type === 'button').name"
-        assert page.page.evaluate(label) == "上传照片"
-        files = [["notes.txt", "", ""]]
-        page.page.evaluate(DROP, [files, *place(page, "title")])
-        toast = page.page.locator(".p-toast-message").filter(has_text="notes.txt")
-        toast.wait_for()
-        assert "不是图片" in toast.inner_text()
-        page.screenshot(pictures / "upload_zh.png")
-        assert page.problems == []
+def test_a_chinese_front_end_speaks_chinese(chinese_page: FrontEnd, pictures: Path) -> None:
+    page = chinese_page
+    page.load(GRAPH)
+    page.close_dialogs()
+    label = "() => app.graph.getNodeById(1).widgets.find(widget => widget.type === 'button').name"
+    assert page.page.evaluate(label) == "上传照片"
+    files = [["notes.txt", "", ""]]
+    page.page.evaluate(DROP, [files, *place(page, "title")])
+    toast = page.page.locator(".p-toast-message").filter(has_text="notes.txt")
+    toast.wait_for()
+    assert "不是图片" in toast.inner_text()
+    page.screenshot(pictures / "upload_zh.png")
+    assert page.problems == []

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import comfy_host
 import export_api_workflows
-import front_end
 import pytest
 from front_end import FrontEnd
-from playwright.sync_api import Browser
+from PIL import Image
 
 NAMES = [path.stem for path in sorted(export_api_workflows.WORKFLOWS.glob("*.json"))]
 # Every node as it stands on the page, in the graph's units, and every group.
@@ -28,14 +26,12 @@ BOXES = """() => {
         [title, [left, top, left + width, top + height]]);
     return JSON.stringify({ nodes: Object.fromEntries(nodes), groups: Object.fromEntries(groups) });
 }"""
-NODES_2: dict[str, Any] = {"Comfy.VueNodes.Enabled": True}
 SLACK = 1.0  # units by which rounding may move an edge
 
 
-@pytest.fixture(scope="module")
-def page(browser: Browser, server: comfy_host.Server) -> Iterator[FrontEnd]:
-    with front_end.open_page(browser, server.url, **NODES_2) as opened:
-        yield opened
+@pytest.fixture()
+def page(nodes_2_page: FrontEnd) -> FrontEnd:
+    return nodes_2_page
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -80,6 +76,26 @@ def test_what_our_scripts_add_works_there_too(page: FrontEnd, pictures: Path) ->
     page.close_dialogs()
     page.page.locator(".lg-node").get_by_role("button", name="upload photos").wait_for()
     page.page.locator(".lg-node .facechain-cards p.hint").wait_for()
+    assert page.problems == []
+
+
+def test_loaded_photos_are_shown_once(page: FrontEnd, server: comfy_host.Server, pictures: Path) -> None:
+    assert server.base
+    for name in ("vue 1.png", "vue 2.png"):
+        Image.new("RGB", (90, 60), "teal").save(server.base / "input" / name)
+    loader = {"folder": "(none)", "files": "vue 1.png\nvue 2.png", "max_side": 512}
+    prompt = {
+        "1": {"class_type": "FaceChain_LoadPhotos", "inputs": loader},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    page.page.evaluate("prompt => app.loadApiJson(prompt, 'photos')", prompt)
+    page.wait_for(len(prompt))
+    page.fit()
+    page.page.get_by_test_id("queue-button").first.click()
+    page.page.locator(".lg-node[data-node-id='2'] img").first.wait_for(timeout=60_000)
+    page.screenshot(pictures / "vue_photos.png")
+    assert page.page.locator(".lg-node[data-node-id='1'] img").count() == 2
+    assert page.page.locator(".lg-node[data-node-id='1'] .facechain-photos img").count() == 2
     assert page.problems == []
 
 
