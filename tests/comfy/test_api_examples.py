@@ -22,7 +22,7 @@ from tools_of_others import COMFY_CLI, npm_tool, python_tool
 pytestmark = pytest.mark.comfy
 SIZE = 128
 SMALL = {
-    "FaceChain_TrainPersonLoRA": {"steps": 10, "resolution": 64, "choose_snapshot": "last"},
+    "FaceChain_TrainPersonLoRA": {"steps": 10, "resolution": 64, "choose_snapshot": "last", "snapshots": 1},
     "EmptyLatentImage": {"width": SIZE, "height": SIZE, "batch_size": 2},
     "KSampler": {"steps": 2},
 }
@@ -60,9 +60,10 @@ def python() -> str:
     return str(comfy_host.prepare().python)
 
 
+# the first one trains, and shows it step by step; the others find its LoRA again
 EXAMPLES: dict[str, Callable[[], Example]] = {
-    "curl": lambda: Example("curl", "example.sh", ("bash", "-eu")),
     "aiohttp": lambda: Example("aiohttp", "example.py", (python(),), progress=True),
+    "curl": lambda: Example("curl", "example.sh", ("bash", "-eu")),
     "fetch": lambda: Example("fetch", "example.mjs", node_command(), progress=True),
     "comfy-api-simplified": lambda: Example(
         "comfy-api-simplified", "example.py", (str(python_tool("comfy-api-simplified==1.6.0") / "python"),)
@@ -130,29 +131,12 @@ def test_an_example_makes_portraits(
     (job,) = history.values()
     used = [node["inputs"].get("style") for node in job["prompt"][2].values()]
     assert STYLES[name] in used and job["status"]["status_str"] == "success"
-    if example.progress:
-        # training is found again by all but the first, ranking and drawing are done anew by each
+    if name == next(iter(EXAMPLES)):
+        steps = [int(step) for step in re.findall(r"FaceChain_TrainPersonLoRA (\d+) of 10\b", done.stdout)]
+        assert steps == sorted(steps) and steps[-1] == 10 and len(set(steps)) >= 5, done.stdout
+    if example.progress:  # ranking and drawing are done anew by each
         assert re.search(r"FaceChain_SimilarityRank 2 of 2", done.stdout), done.stdout
         assert re.search(r"KSampler 2 of 2", done.stdout)
-
-
-def test_training_is_followed_step_by_step(root: Path, folder: Path, server: comfy_host.Server) -> None:
-    """A person whom nobody has trained yet."""
-    code = blocks(root)["aiohttp"]
-    workflow = folder / "workflows" / "api" / "style_portrait.json"
-    before = workflow.read_text(encoding="utf-8")
-    prompt = json.loads(before)
-    for node in prompt.values():
-        if node["class_type"] == "FaceChain_TrainPersonLoRA":
-            node["inputs"]["seed"] = 7
-    workflow.write_text(json.dumps(prompt), encoding="utf-8")
-    try:
-        done = run(EXAMPLES["aiohttp"](), code, folder, server.url, "armor")
-    finally:
-        workflow.write_text(before, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    steps = [int(step) for step in re.findall(r"FaceChain_TrainPersonLoRA (\d+) of 10\b", done.stdout)]
-    assert steps == sorted(steps) and steps[-1] == 10 and len(set(steps)) >= 5, done.stdout
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
