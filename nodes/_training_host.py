@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..facechain.errors import TrainingError
-from ._host import applied_person_loras, check_cancel, face_engine, find_model, model_folder, own_folder, progress_bar
+from ._host import (
+    applied_person_loras,
+    check_cancel,
+    encode,
+    face_engine,
+    find_model,
+    model_folder,
+    own_folder,
+    progress_bar,
+)
 from ._training_text import TrainableTextEncoder
 
 
@@ -85,7 +94,7 @@ class TrainingHost:
 
     def encode_text(self, text: str) -> Any:
         with _inference():
-            return self._clip.encode_from_tokens_scheduled(self._clip.tokenize(text))
+            return encode(self._clip, text)
 
     def text_encoder(self) -> TrainableTextEncoder:
         return TrainableTextEncoder(self._clip)

@@ -93,7 +93,7 @@ class LongJobs:
         return self._shown(node("FaceChain_LoadPerson", name=NAME, weight=1 + number / 1000), 2, look="PreviewAny")
 
     def _load_style(self, number: int) -> Prompt:
-        words = ", ".join(f"word {number} {place} of a long prompt" for place in range(self.many(400)))
+        words = ", ".join(f"word {number} {place} of a long prompt" for place in range(self.many(100)))
         inputs = {"style": "armor", "style_weight": -1, "person_weight": -1, "frame": "upper body"}
         inputs |= {"extra_prompt": words, "extra_negative": words, "blend": "", "leave_out": "", **MODEL}
         return {**LOADER, **self._shown(node("FaceChain_LoadStyle", **inputs), 4, look="PreviewAny")}

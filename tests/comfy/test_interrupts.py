@@ -13,7 +13,10 @@ from long_jobs import LongJobs, cancel, drawn
 pytestmark = pytest.mark.comfy
 LONGEST = 2.0  # seconds of computing; other work on the machine is no fault of ours
 AFTER = 0.25  # seconds after the node began
-NODES = ("LoadPhotos", "Preprocess", "TrainStyleLoRA", "PoseControl", "FaceFusion", "SimilarityRank", "SavePortraits")
+NODES = (
+    *("LoadPhotos", "Preprocess", "TrainStyleLoRA", "LoadStyle", "PoseControl", "FaceFusion", "SimilarityRank"),
+    "SavePortraits",
+)
 
 
 @pytest.fixture(scope="module")
