@@ -16,6 +16,7 @@ import numpy as np
 from comfy_client import ComfyClient, Prompt
 from demo_jobs import DEMO, training_options
 from PIL import Image
+from scipy.stats import wilcoxon
 
 from facechain.faces import engine
 from facechain.faces.base import Face, distance
@@ -66,21 +67,35 @@ class Outcome:
         pairs = zip(self.distances[kind], self.distances[than], strict=True)
         return float(np.mean([one < other for one, other in pairs]))
 
+    def chance(self, kind: str, than: str) -> float:
+        """How likely so much nearer would be by chance: Wilcoxon's signed-rank test of the pairs, one-sided."""
+        pairs = zip(self.distances[kind], self.distances[than], strict=True)
+        differences = [one - other for one, other in pairs]
+        if not any(differences):
+            return 1.0
+        found: Any = wilcoxon(differences, alternative="less")
+        return float(found.pvalue)
+
     def faces(self, kind: str) -> int:
         return sum(away < NO_FACE for away in self.distances[kind])
 
 
 def portraits(
-    client: ComfyClient, checkpoint: str, photos: Mapping[str, Sequence[Path]], settings: Settings
+    client: ComfyClient,
+    checkpoint: str,
+    photos: Mapping[str, Sequence[Path]],
+    settings: Settings,
+    kinds: Sequence[str] = KINDS,
 ) -> dict[str, dict[str, list[np.ndarray]]]:
     """Portraits of each person by kind, uint8 RGB [SIZE, SIZE, 3]: all seeds of the first style, then of the second.
 
-    photos: of two people, or of one, for whom there is then no "other".
+    photos: of two people, or of one, for whom there is then no "other". kinds: those of KINDS that are drawn.
     """
+    kinds = [kind for kind in kinds if kind != "other" or len(photos) > 1]
     uploads = {person: [client.upload(file, f"mission_{person}") for file in files] for person, files in photos.items()}
     drawn = {}
     for person in photos:
-        prompt = _workflow(checkpoint, uploads, person, settings)
+        prompt = _workflow(checkpoint, uploads, person, settings, kinds)
         result = client.run(prompt)
         drawn[person] = {
             kind: [
@@ -88,7 +103,7 @@ def portraits(
                 for style in STYLES[person][: settings.styles]
                 for image in result.outputs[f"show_{kind}_{style}"]["images"]
             ]
-            for kind in KINDS[: len(photos) + 1]
+            for kind in kinds
         }
     return drawn
 
@@ -112,7 +127,7 @@ def embedded(picture: np.ndarray, face: Face) -> np.ndarray:
 
 def sheet(drawn: Mapping[str, Mapping[str, Sequence[np.ndarray]]], photos: Mapping[str, Sequence[Path]]) -> Image.Image:
     """A row for each person and kind, behind the person's first photo."""
-    rows = [(person, kind) for person in drawn for kind in KINDS]
+    rows = [(person, kind) for person in drawn for kind in drawn[person]]
     columns = 1 + max(len(drawn[person][kind]) for person, kind in rows)
     page = Image.new("RGB", (columns * SIZE, len(rows) * SIZE), "white")
     for row, (person, kind) in enumerate(rows):
@@ -140,7 +155,9 @@ def _away(picture: np.ndarray, mean: np.ndarray, embed: Embed) -> float:
 # --- the workflow ----------------------------------------------------------------------
 
 
-def _workflow(checkpoint: str, uploads: Mapping[str, Sequence[str]], person: str, settings: Settings) -> Prompt:
+def _workflow(
+    checkpoint: str, uploads: Mapping[str, Sequence[str]], person: str, settings: Settings, kinds: Sequence[str]
+) -> Prompt:
     """Portraits of one person of every kind; both people are trained, or found again."""
     nodes: Prompt = {"base": _node("CheckpointLoaderSimple", ckpt_name=checkpoint)}
     nodes["options"] = training_options(**settings.training)
@@ -158,11 +175,11 @@ def _workflow(checkpoint: str, uploads: Mapping[str, Sequence[str]], person: str
             "person_weight": -1.0,
         },
     }
-    if other:
+    if other is not None:
         sources["other"] = {"model": [f"lora_{other}", 0], "clip": [f"lora_{other}", 1], **plain}
-    for kind, source in sources.items():
+    for kind in kinds:
         for number, style in enumerate(STYLES[person][: settings.styles]):
-            nodes |= drawing(f"{kind}_{style}", style, source, settings, seed=7 + number)
+            nodes |= drawing(f"{kind}_{style}", style, sources[kind], settings, seed=7 + number)
     return nodes
 
 
