@@ -7,7 +7,8 @@ the very same ComfyUI (all prompts posted at once, nothing fetched). Told are bo
 the server stood still between tasks, and the processor time of the fleet itself a task.
 scaling: strong, the same table with one worker and with two; weak, two workers with twice the people. 1.00 is ideal.
 Each worker computes with one thread. Servers have started before the clock does; models are loaded while it runs. The
-arms take turns; beside each time stands how many cores other programs had meanwhile, which have to be few.
+arms take turns; beside each time stands how many cores other programs had meanwhile, and where those were not idle, the
+growth is also told as a share of the cores that were left.
 order: processor time of a decision which task goes where, in a plan of 120,000; with --ray, of telling a worker.
 """
 
@@ -109,6 +110,8 @@ def _bare(worker: Any, tasks: list[Any]) -> float:
 
 
 def scaling(home: Path, arguments: argparse.Namespace) -> None:
+    import psutil
+
     people = arguments.people
     _lay_out(home, 2 * people)
     arms = {"one": (1, people), "two": (2, people), "two, twice": (2, 2 * people)}
@@ -136,6 +139,13 @@ def scaling(home: Path, arguments: argparse.Namespace) -> None:
     )
     twice = f"{middle['two, twice']:7.1f} s   {_all(seconds['two, twice'])}"
     print(f"  2 workers, {2 * people} people   {twice}   weak scaling {weak:.2f}")
+    free = (
+        psutil.cpu_count() - statistics.median(others["two"]),
+        psutil.cpu_count() - statistics.median(others["two, twice"]),
+    )
+    print(
+        f"  of the cores that others left: strong {2 * strong / min(free[0], 2):.2f}, weak {2 * weak / min(free[1], 2):.2f}"
+    )
     alike = len({tuple(sorted(_pictures(home / out).items())) for out in outs}) == 1
     print(f"  pictures of one worker and of two: {'the same to the bit' if alike else 'DIFFERENT'}")
 

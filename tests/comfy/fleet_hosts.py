@@ -45,7 +45,7 @@ def run(*command: str) -> None:
 
 def ray_start(*options: str, address: str) -> list[str]:
     """The command that makes a Ray host, tried again: Ray gives up where a machine is too busy to start it in 30 s."""
-    again = ["bash", "-c", 'for n in 1 2 3; do "$@" && break; done', "again"]
+    again = ["bash", "-c", 'for n in 1 2 3 4 5 6; do "$@" && break; done', "again"]
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={address}"]
     return [*again, *ray, "--object-store-memory=80000000", *options]
 

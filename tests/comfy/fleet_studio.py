@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ POISONED = TABLE + "Nobody,photos/nobody,armor,,,1,,fast\n"  # a photo without a
 
 @dataclass
 class Studio:
-    """home: folder of table, photos, models and results. root: of the checkout."""
+    """home: folder of table, photos, models and results. root: of the checkout. begun: runs, which `end` ends."""
 
     home: Path
     root: Path
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, name: str, *words: str, table: str = TABLE, out: str = "") -> list[str]:
         """name: of the run, and of its folder of results unless out names another place."""
@@ -52,7 +53,12 @@ class Studio:
 
     def start(self, name: str, *words: str, table: str = TABLE, out: str = "") -> subprocess.Popen[str]:
         command = self.command(name, *words, table=table, out=out)
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.begun.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return self.begun[-1]
+
+    def end(self) -> None:
+        for run in self.begun:
+            run.kill()
 
     def manifest(self, name: str) -> dict[str, dict[str, Any]]:
         """Entries by title."""
@@ -101,7 +107,7 @@ def queued(server: psutil.Process) -> int:
     return len(queue["queue_running"]) + len(queue["queue_pending"])
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str] | None = None, seconds: float = 300.0) -> Any:
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str] | None = None, seconds: float = 500.0) -> Any:
     """What it returns, as soon as that is true; fails where the process ends before."""
     until = time.monotonic() + seconds
     while not (found := what()):

@@ -21,8 +21,10 @@ long = pytest.mark.skipif(os.environ.get(LONG_TOO) != "1", reason=f"set {LONG_TO
 
 
 @pytest.fixture(scope="module")
-def studio(root: Path, tmp_path_factory: pytest.TempPathFactory, standin_models: dict[str, Path]) -> Studio:
-    return make_studio(tmp_path_factory.mktemp("studio"), root, standin_models["checkpoints"])
+def studio(root: Path, tmp_path_factory: pytest.TempPathFactory, standin_models: dict[str, Path]) -> Iterator[Studio]:
+    made = make_studio(tmp_path_factory.mktemp("studio"), root, standin_models["checkpoints"])
+    yield made
+    made.end()
 
 
 @dataclass
@@ -102,6 +104,7 @@ def alone(studio: Studio, killed: Killed) -> dict[str, bytes]:
 
 
 @long
+@pytest.mark.timeout(1200)
 def test_a_run_into_a_bucket_is_stopped_and_goes_on(
     studio: Studio, alone: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
