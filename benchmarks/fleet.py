@@ -110,8 +110,6 @@ def _bare(worker: Any, tasks: list[Any]) -> float:
 
 
 def scaling(home: Path, arguments: argparse.Namespace) -> None:
-    import psutil
-
     people = arguments.people
     _lay_out(home, 2 * people)
     arms = {"one": (1, people), "two": (2, people), "two, twice": (2, 2 * people)}
@@ -139,13 +137,9 @@ def scaling(home: Path, arguments: argparse.Namespace) -> None:
     )
     twice = f"{middle['two, twice']:7.1f} s   {_all(seconds['two, twice'])}"
     print(f"  2 workers, {2 * people} people   {twice}   weak scaling {weak:.2f}")
-    free = (
-        psutil.cpu_count() - statistics.median(others["two"]),
-        psutil.cpu_count() - statistics.median(others["two, twice"]),
-    )
-    print(
-        f"  of the cores that others left: strong {2 * strong / min(free[0], 2):.2f}, weak {2 * weak / min(free[1], 2):.2f}"
-    )
+    free = {name: (os.cpu_count() or 1) - statistics.median(values) for name, values in others.items()}
+    shares = 2 * strong / min(free["two"], 2), 2 * weak / min(free["two, twice"], 2)
+    print(f"  of the cores that others left: strong {shares[0]:.2f}, weak {shares[1]:.2f}")
     alike = len({tuple(sorted(_pictures(home / out).items())) for out in outs}) == 1
     print(f"  pictures of one worker and of two: {'the same to the bit' if alike else 'DIFFERENT'}")
 
