@@ -6,7 +6,7 @@
 // ComfyUI shows the sheet with the same words.
 import { app } from "../../scripts/app.js";
 import { markPhotos } from "./load_photos.js";
-import { addressOf, addStyle, block, inLanguage, shower, takePictures } from "./page.js";
+import { addressOf, addStyle, block, inLanguage, outputFollower, takePictures } from "./page.js";
 import { BAD, badges, FAIR, GOOD, markWords, NEUTRAL, readMessages, sentences, verdictOf } from "./verdicts.js";
 
 const ROWS = 2; // of pictures at least, where there are so many; in a larger node more, then they scroll
@@ -69,7 +69,7 @@ const STYLE = `
   .facechain-cards .faint { opacity: 0.6; }`;
 
 let words = WORDS.en;
-const results = shower();
+const results = outputFollower();
 
 function tall(rows, side) {
   return LINE + rows * (side + 21 + GAP) + 2 * MARGIN;

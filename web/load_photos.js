@@ -7,7 +7,7 @@
 // file the node works as well, with what is in the input folder already.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { addressOf, addStyle, inLanguage, shower, takePictures } from "./page.js";
+import { addressOf, addStyle, inLanguage, outputFollower, takePictures } from "./page.js";
 import { BADGE_STYLE, badges, verdictOf } from "./verdicts.js";
 
 const NODE = "FaceChain_LoadPhotos";
@@ -59,7 +59,7 @@ const STYLE = `
   .facechain-photos figure:hover button, .facechain-photos button:focus-visible { opacity: 1; }${BADGE_STYLE}`;
 
 let words = WORDS.en;
-const photos = shower();
+const photos = outputFollower();
 const markers = new WeakMap(); // Load Photos node -> what shows verdicts on it
 const fresh = new Map(); // name in the input folder -> address of the picture on the user's side: shown without a download
 

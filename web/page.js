@@ -46,10 +46,11 @@ export function takePictures(output) {
 }
 
 /**
- * Calls show(output) when the node has run. The function that is given back is an extension's onNodeOutputsUpdated:
- * it shows outputs that are there without a run, as where another tab is opened, or a job of the queue.
+ * Two functions. follow(node, show) calls show(output) when the node has run. restore is an extension's
+ * onNodeOutputsUpdated: it shows outputs that are there without a run, as where another tab is opened, or a job of the
+ * queue.
  */
-export function shower() {
+export function outputFollower() {
   const shows = new WeakMap();
   const follow = (node, show) => {
     shows.set(node, show);
