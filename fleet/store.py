@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from facechain.errors import FaceChainError
 from facechain.files import write_atomically
 
 # On these an object appears whole or not at all; elsewhere it is written under another name and moved.
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "memory"}
+
+
+PATIENCE, PAUSE = 120.0, 2.0  # seconds for a store that does not answer, and between tries
+T = TypeVar("T")
 
 
 class StoreError(FaceChainError):
@@ -52,13 +57,32 @@ def _reaching(place: str, what: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except Exception as error:
-        if "://" in place:
-            remedy = "Look whether the line, the credentials and the endpoint are right on this machine, and the rights there"
-        else:
-            remedy = "Free some space there, or allow reading and writing"
-        raise StoreOutOfReach(
-            f"{what} {place} ({_said(error)})", f"{remedy}; then start the same command again"
-        ) from error
+        raise _out_of_reach(place, what, error) from error
+
+
+def _out_of_reach(place: str, what: str, error: Exception) -> StoreOutOfReach:
+    if "://" in place:
+        remedy = (
+            "Look whether the line, the credentials and the endpoint are right on this machine, and the rights there"
+        )
+    else:
+        remedy = "Free some space there, or allow reading and writing"
+    return StoreOutOfReach(f"{what} {place} ({_said(error)})", f"{remedy}; then start the same command again")
+
+
+def patiently(work: Callable[[], T], stopped: Callable[[], bool]) -> T:
+    """What work returns, begun anew for a while where the store does not answer. Raises StoreOutOfReach after that.
+
+    A line that is down for a minute is no reason to give up a night's work.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return work()
+        except StoreOutOfReach:
+            if stopped() or time.monotonic() > until:
+                raise
+            time.sleep(PAUSE)
 
 
 def pictures_in(folder: str, suffixes: set[str]) -> list[str]:
@@ -75,15 +99,17 @@ def pictures_in(folder: str, suffixes: set[str]) -> list[str]:
 
 
 def read_file(place: str) -> bytes:
-    """Raises StoreError where it is absent or cannot be read."""
+    """Raises StoreError where it is absent or forbidden, StoreOutOfReach where its place does not answer."""
     fs, path = file_system(place)
     try:
         return fs.cat_file(path)
-    except Exception as error:  # see _reaching
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise StoreError(
             f"{place} cannot be read here ({_said(error)})",
             "It must be reachable under this name from every machine of the fleet",
         ) from error
+    except Exception as error:  # see _reaching
+        raise _out_of_reach(place, "cannot read", error) from error
 
 
 def _said(error: Exception) -> str:

@@ -15,10 +15,11 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import comfy_host
@@ -30,12 +31,12 @@ from facechain.files import write_atomically
 from .ledger import Ledger, Record
 from .lifeline import Lifeline
 from .recipes import GROUP, INTAKE, PORTRAITS, SOURCES, TRAINING, node_of, prompt_of, server_name
-from .store import Store, StoreError, StoreOutOfReach, read_file, sha256
+from .store import Store, StoreError, StoreOutOfReach, patiently, read_file, sha256
 from .tasks import Task, file_sha256, recipe_hash
 
+T = TypeVar("T")
 KEPT_PEOPLE = 64  # whose files stay on the worker's disk
 PEOPLE, LORAS = "models/facechain/people", "models/loras"
-STORE_PATIENCE, STORE_PAUSE = 120.0, 2.0  # seconds for a store that does not take what was made; between its tries
 CRASH, JOB, NOT_BEGUN, UNFIT = "crash", "job", "not begun", "unfit"
 
 
@@ -131,13 +132,13 @@ class Worker:
         """Do a task unless it is done; its record. Raises TaskError."""
         laps = [time.monotonic()]
         try:
-            done = self.ledger.record(task.key)
+            done = self._patiently(lambda: self.ledger.record(task.key))
             if done is not None:
                 return done
             self._check_recipe(task)
             server = self._ready_server()
             with self._staging:
-                self._stage(task)
+                self._patiently(lambda: self._stage(task))
             laps.append(time.monotonic())
             result, waited = self._run(task, server)
             laps.append(time.monotonic())
@@ -150,7 +151,7 @@ class Worker:
                 "run": round(spent[1] - waited, 3),
             }
             about["seconds"]["collect"] = round(time.monotonic() - laps[-1], 3)
-            record = self._commit(task, files, about)
+            record = self._patiently(lambda: self.ledger.commit(task, files, about))
         except (HostError, StoreOutOfReach) as error:
             raise TaskError(str(error), UNFIT) from error
         except StoreError as error:
@@ -159,6 +160,9 @@ class Worker:
             raise TaskError(f"{type(error).__name__}: {error}", NOT_BEGUN if self._stopping else CRASH) from error
         self._clear(task)
         return record
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        return patiently(work, lambda: self._stopping)
 
     # --- the server ---
 
@@ -332,17 +336,6 @@ class Worker:
         shown = result.outputs.get(node, {}).get("images", [])
         client = self._client()
         return [client.fetch(picture) for picture in shown if picture["type"] == kind]
-
-    def _commit(self, task: Task, files: dict[str, tuple[str, bytes]], about: Record) -> Record:
-        """As the ledger's, again and again for a while where the store does not answer: the work is done already."""
-        until = time.monotonic() + STORE_PATIENCE
-        while True:
-            try:
-                return self.ledger.commit(task, files, about)
-            except StoreOutOfReach:
-                if self._stopping or time.monotonic() > until:
-                    raise
-                time.sleep(STORE_PAUSE)
 
     def _told_of_pictures(self, task: Task, prompt: dict[str, Any], result: Result) -> Record:
         if task.kind == GROUP:

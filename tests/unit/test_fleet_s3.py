@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet.ledger import Ledger
-from fleet.store import Store, StoreError, StoreOutOfReach, pictures_in, read_file
+from fleet.store import Store, StoreError, StoreOutOfReach, patiently, pictures_in, read_file
 from fleet.table import read_table
 from fleet.tasks import Studio, plan
 
@@ -86,3 +86,26 @@ def test_a_bucket_or_credentials_that_are_absent_are_said(s3: S3, monkeypatch: p
     for way in every_way(newcomer(Store(s3.url))):
         with pytest.raises(StoreOutOfReach, match=r"\(Unable to locate credentials\).*Look whether"):
             way()
+
+
+def test_a_server_that_comes_back_is_waited_for(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("fleet.store.PAUSE", 0.1)
+    store, tries = newcomer(Store(f"{s3.url}/later")), []
+
+    def write() -> str:
+        tries.append(len(tries))
+        if len(tries) == 3:
+            s3.start()
+        store.write("a", b"x")
+        return "written"
+
+    s3.stop()
+    assert patiently(write, lambda: False) == "written" and store.read("a") == b"x" and len(tries) == 3
+    s3.stop()
+    with pytest.raises(StoreOutOfReach):
+        patiently(write, lambda: True)
+    monkeypatch.setattr("fleet.store.PATIENCE", 0.0)
+    with pytest.raises(StoreOutOfReach):
+        patiently(write, lambda: False)
+    s3.start()
