@@ -23,6 +23,7 @@ from PIL import Image
 from facechain.faces import engine
 from facechain.training.judge import enlarged
 
+SAMPLING_STEPS = 10  # of portraits; the demo takes twice as many
 STYLES = [style for style in demo_jobs.DEMO.styles if style]
 pytestmark = pytest.mark.skipif(not SHIPPED.is_file(), reason="the demo model is not in models/demo yet")
 
@@ -47,7 +48,7 @@ def portraits(studio: comfy_host.Server) -> dict[str, np.ndarray]:
     }
     plain = {"model": ["base", 0], "clip": ["base", 1], "person_weight": -1.0}
     for style in STYLES:
-        prompt |= mission.drawing(style, style, plain, mission.Settings(sampling_steps=16))
+        prompt |= mission.drawing(style, style, plain, mission.Settings(sampling_steps=SAMPLING_STEPS))
     client = ComfyClient(studio.url)
     outputs = client.run(prompt).outputs
     images = {style: outputs[f"show_{style}"]["images"][0] for style in STYLES}
@@ -87,7 +88,7 @@ def _soft(picture: Image.Image) -> np.ndarray:
 def test_a_persons_lora_makes_portraits_more_like_the_person(studio: comfy_host.Server, shared_data: Path) -> None:
     """By the pack's own embedder and by one that it never sees."""
     photos = [shared_data / f"people/man/pose{n}.png" for n in (1, 2, 3)]
-    settings = mission.Settings(steps=120, styles=2, seeds=2, choose="last")
+    settings = mission.Settings(steps=120, styles=2, seeds=2, choose="last", sampling_steps=SAMPLING_STEPS)
     drawn = mission.portraits(ComfyClient(studio.url), CHECKPOINT_NAME, {"man": photos}, settings)
     for embed in (mission.embedded, judge_embedding):
         outcome = mission.judge(drawn["man"], photos, embed)
