@@ -49,6 +49,8 @@ PHOTOS = """() => [...app.graph.getNodeById(1).widgets.find(widget => widget.nam
     .map(figure => [figure.title, figure.querySelector('.facechain-badge')?.textContent ?? ''])"""
 GREEN, GREY = "rgb(0, 158, 115)", "rgb(120, 120, 120)"
 TRAINING = "app.graph._nodes.find(node => node.type === 'FaceChain_TrainPersonLoRA')"
+# of a picture, once it is there
+WIDTH = "async url => { const image = new Image(); image.src = url; await image.decode(); return image.width; }"
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +84,10 @@ def _run(page: FrontEnd, files: dict[str, str], picture: Path) -> dict[str, Any]
     page.page.get_by_test_id("queue-button").first.click()
     ready = f"() => ({CARDS})('FaceChain_SimilarityRank').cards.length"
     page.page.wait_for_function(ready, timeout=240_000, polling=200)
-    page.screenshot(picture)
     shown = {"hints": hints} | {kind: page.page.evaluate(CARDS, kind) for kind in hints}
+    for kind in hints:
+        page.page.evaluate(WIDTH, shown[kind]["cards"][0]["picture"])  # all of a node's are parts of one
+    page.screenshot(picture)
     return shown | {"photos": page.page.evaluate(PHOTOS)}
 
 
@@ -109,8 +113,7 @@ def test_each_photo_and_portrait_stands_on_its_node_with_its_verdict(
         page.wait_for(nodes)
     assert page.page.evaluate(CARDS, "FaceChain_SimilarityRank") == shown["FaceChain_SimilarityRank"]
     assert page.page.evaluate(PHOTOS) == shown["photos"]
-    sizes = "async url => { const image = new Image(); image.src = url; await image.decode(); return image.width; }"
-    assert page.page.evaluate(sizes, man["picture"]) == 3 * 128
+    assert page.page.evaluate(WIDTH, man["picture"]) == 3 * 128
     assert page.problems == []
 
 
