@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .cancelling import looking
 from .errors import ModelFileError
 from .faces.base import Face
 from .faces.segment import person_mask
@@ -37,14 +38,9 @@ def estimate(
     Raises ModelFileError where the folder holds no such model.
     """
     processor, model = _loaded(folder, str(device))
-    hooks = [part.register_forward_pre_hook(lambda *_: check()) for part in model.modules()]
-    try:
-        with torch.inference_mode():
-            values = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
-            found = model(**{key: value.to(device) for key, value in values.items()}).predicted_depth
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with looking(model, check), torch.inference_mode():
+        values = processor(images=picture, return_tensors="pt", input_data_format="channels_last")
+        found = model(**{key: value.to(device) for key, value in values.items()}).predicted_depth
     size = picture.shape[:2]
     depth = torch.nn.functional.interpolate(found[:, None].float(), size, mode="bicubic", align_corners=False)[0, 0]
     depth = depth.cpu().numpy()

@@ -6,10 +6,9 @@ imported inside the functions: cheap ones run while the server lists its nodes, 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -315,19 +314,10 @@ def model_family(model: Any) -> str:
 
 def encode(clip: Any, text: str) -> Any:
     """CONDITIONING of a text, as core's CLIP Text Encode makes it; a cancel ends it, however long the text is."""
-    with _cancellable(clip.cond_stage_model):
+    from ..facechain.cancelling import looking
+
+    with looking(clip.cond_stage_model, check_cancel):
         return clip.encode_from_tokens_scheduled(clip.tokenize(text))
-
-
-@contextlib.contextmanager
-def _cancellable(network: Any) -> Iterator[None]:
-    """Look for a cancel before each layer of a network that somebody else runs."""
-    hooks = [layer.register_forward_pre_hook(lambda *_: check_cancel()) for layer in network.modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def tokens_of(clip: Any, text: str) -> list[int]:
