@@ -60,7 +60,7 @@ def fuse_pictures(
     and pixels inside are changed. fallback: IMAGE [1 or N, H, W, 3 or 4] of the same size, taken instead of a picture
     in which there is nothing to fuse (a face that was drawn anew and lost); that picture's mask is then relative to it.
     swapper: the network that draws the faces; without one the person's photo is warped.
-    progress: called with the number of pictures done; may raise to cancel.
+    progress: called with the number of pictures done, also while the photos are prepared; may raise to cancel.
     A picture without a face is not changed, and its report says so.
     Raises RecordError where the engine cannot read a person that another embedder made, FaceError where no photo of the person
     can be used, FaceChainError for a choice that does not exist, or an engine whose embeddings the swapper cannot use.
@@ -80,7 +80,7 @@ def fuse_pictures(
             untouched_look(f"picture {n + 1}", to_pixels(image)[0], "identity is 0") for n, image in enumerate(images)
         ]
         return FusedPictures(images, masks, [_report(n, None, note) for n in range(len(images))], looks)
-    photos = photos_of(person)
+    photos = photos_of(person, lambda: progress(0))
     regions = _regions(region, images)
     fused = images.clone()
     network = _Network(swapper, engine, known) if swapper else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +50,15 @@ class Photo:
     side_light: float
 
 
-def photos_of(person: Person) -> list[Photo]:
-    """The person's photos that show a face; found once a person, then remembered. Raises FaceError if there is none."""
+def photos_of(person: Person, check: Callable[[], None] = lambda: None) -> list[Photo]:
+    """The person's photos that show a face; found once a person, then remembered. Raises FaceError if there is none.
+
+    check: called before each photo is prepared; may raise to cancel.
+    """
     with _lock:
         known = _prepared.pop(person.hash, None)
         if known is None:
-            known = _prepare(person)
+            known = _prepare(person, check)
         _prepared[person.hash] = known
         while len(_prepared) > _KEPT:
             _prepared.popitem(last=False)
@@ -94,11 +98,15 @@ def side_light(picture: np.ndarray, mesh: np.ndarray) -> float:
     return float(np.log(cheeks[1] / cheeks[0]))
 
 
-def _prepare(person: Person) -> list[Photo]:
+def _prepare(person: Person, check: Callable[[], None]) -> list[Photo]:
     pixels = to_pixels(person.images)
     found = engine("embedded").analyze(pixels, embed=False)
     odd = _oddness(person.embeddings.float().cpu().numpy())
-    photos = [_photo(person, number, faces[0], odd[number]) for number, faces in enumerate(found) if faces]
+    photos = []
+    for number, faces in enumerate(found):
+        check()
+        if faces:
+            photos.append(_photo(person, number, faces[0], odd[number]))
     if not photos:
         raise FaceError(
             f"no photo of {person.name!r} shows a face that can be fused", "Preprocess sharper, frontal photos"

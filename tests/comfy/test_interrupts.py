@@ -14,7 +14,13 @@ pytestmark = pytest.mark.comfy
 LONGEST = 2.0  # seconds of computing; other work on the machine is no fault of ours
 AFTER = 0.25  # seconds after the node began
 NODES = (
-    *("LoadPhotos", "Preprocess", "TrainStyleLoRA", "LoadStyle", "PoseControl", "FaceFusion", "SimilarityRank"),
+    "LoadPhotos",
+    "Preprocess",
+    "TrainStyleLoRA",
+    "LoadStyle",
+    "PoseControl",
+    "FaceFusion",
+    "SimilarityRank",
     "SavePortraits",
 )
 
