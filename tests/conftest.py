@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     import comfy_host
     from comfy_client import ComfyClient
+    from s3_server import S3
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))  # not ROOT: its nodes/ would shadow ComfyUI's nodes.py
@@ -52,6 +53,28 @@ def package_photos() -> dict[str, Path]:
     from sample_photos import fetch_photos
 
     return fetch_photos()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A bucket, which the real client, s3fs, finds by the variables that it reads on any machine.
+
+    Skips where server or client is absent.
+    """
+    for name in ("moto.server", "s3fs"):
+        pytest.importorskip(name, reason="no S3 here: pip install -r requirements-dev.txt")
+    import fsspec
+    from s3_server import S3
+
+    made = S3("s3://studio")
+    made.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "studio")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        fsspec.filesystem("s3").mkdir("studio")
+        yield made
+    made.stop()
 
 
 # --- the server ---

@@ -10,9 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fleet_studio import PICTURES, POISONED, TASKS, Studio, in_namespace, make_studio, queued, wait_for
+
+if TYPE_CHECKING:
+    from s3_server import S3
 
 pytestmark = [pytest.mark.comfy, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
@@ -105,45 +109,28 @@ def alone(studio: Studio, killed: Killed) -> dict[str, bytes]:
 
 @long
 @pytest.mark.timeout(1200)
-def test_a_run_into_a_bucket_is_stopped_and_goes_on(
-    studio: Studio, alone: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_into_a_bucket_is_stopped_and_goes_on(studio: Studio, alone: dict[str, bytes], s3: S3) -> None:
     """And the bucket's server is away for a while. Pictures and manifest are as in a folder."""
-    for name in ("moto.server", "s3fs"):
-        pytest.importorskip(name, reason="no S3 here: pip install -r requirements-dev.txt")
     import fsspec
-    from moto.server import ThreadedMotoServer
 
-    bucket = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    bucket.start()
-    port = bucket.get_host_and_port()[1]
-    for name, value in (
-        ("ENDPOINT_URL", f"http://127.0.0.1:{port}"),
-        ("ACCESS_KEY_ID", "a"),
-        ("SECRET_ACCESS_KEY", "b"),
-    ):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    s3 = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-    s3.mkdir("studio")
-    run = studio.start("s3", out="s3://studio/monday")
-    wait_for(lambda: s3.find("studio/monday/portraits"), run)
-    bucket.stop()  # while it draws
+    bucket = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    run = studio.start("s3", out=f"{s3.url}/monday")
+    wait_for(lambda: bucket.find("studio/monday/portraits"), run)
+    s3.stop()  # while it draws
     time.sleep(5)
-    bucket = ThreadedMotoServer("127.0.0.1", port, verbose=False)  # has what the first one had
-    bucket.start()
-    wait_for(lambda: len(s3.find("studio/monday/portraits")) > 1, run)
+    s3.start()
+    wait_for(lambda: len(bucket.find("studio/monday/portraits")) > 1, run)
     run.terminate()  # ends as by Ctrl+C, which programs in the background do not hear
     said = run.communicate(timeout=60)[0]
-    stopped = json.loads(s3.cat_file("studio/monday/manifest.json"))
+    stopped = json.loads(bucket.cat_file("studio/monday/manifest.json"))
     done = {entry["key"]: entry for entry in stopped["tasks"] if entry["state"] == "done"}
     assert run.returncode and "stopped; the same command goes on" in said and 0 < len(done) < TASKS, said
-    subprocess.run(studio.command("s3", out="s3://studio/monday"), check=True, capture_output=True, timeout=400)
-    manifest = json.loads(s3.cat_file("studio/monday/manifest.json"))
+    subprocess.run(studio.command("s3", out=f"{s3.url}/monday"), check=True, capture_output=True, timeout=400)
+    manifest = json.loads(bucket.cat_file("studio/monday/manifest.json"))
     assert manifest["states"] == {"done": TASKS} and manifest["found_done"] == len(done)
     assert all(done.get(entry["key"], entry) == entry for entry in manifest["tasks"])
-    listed = [file for kind in ("portraits", "groups") for file in s3.find(f"studio/monday/{kind}")]
-    assert {file.removeprefix("studio/monday/"): s3.cat_file(file) for file in listed} == alone
-    bucket.stop()
+    listed = [file for kind in ("portraits", "groups") for file in bucket.find(f"studio/monday/{kind}")]
+    assert {file.removeprefix("studio/monday/"): bucket.cat_file(file) for file in listed} == alone
 
 
 @long
