@@ -86,19 +86,18 @@ class Run:
         return self.scheduler.is_open()
 
     def work(self, crew: Crew) -> Record:
-        """Until all is done or given up; the manifest, which is written also where the run is interrupted."""
-        try:
-            while self.is_open():
-                self._give(crew, self._meet(crew))
-                if not self._waits(crew):
-                    self._complain_of_waiting()
-                    break
-                for outcome in crew.wait(1.0):
-                    self._hear(outcome)
-                self._show()
-        finally:
-            manifest = self.manifest()
-        return manifest
+        """Until all is done or given up; the manifest. Where it is interrupted, `manifest` is the caller's to write, once
+        the crew has ended: what its workers finish until then is in it.
+        """
+        while self.is_open():
+            self._give(crew, self._meet(crew))
+            if not self._waits(crew):
+                self._complain_of_waiting()
+                break
+            for outcome in crew.wait(1.0):
+                self._hear(outcome)
+            self._show()
+        return self.manifest()
 
     def manifest(self) -> Record:
         about = {"begun": self.begun, "ended": now(), "found_done": self._found}

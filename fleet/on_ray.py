@@ -19,9 +19,7 @@ from .worker import UNFIT, WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 LOOK_EVERY = 2.0  # seconds between looks for machines that came or went
-HEAD_PATIENCE = (
-    15.0  # seconds for Ray's head to answer again; Ray itself ends the program after 60, without a word to us
-)
+HEAD_PATIENCE = 15.0  # seconds for Ray's head to answer again; after 60 Ray ends the program, without a word to us
 START_PATIENCE = 600.0  # seconds for a worker that Ray has no room for yet, or whose ComfyUI is slow to start
 STARTS = 3  # of a worker that fails to start, on one machine
 
@@ -58,9 +56,8 @@ def actor_class(root: str) -> type:
 
             asked = Task(**task)
             answer = attempt(self.worker, asked)
-            print(
-                f"{asked.label}: {'done' if answer['ok'] else answer['error']}", flush=True
-            )  # Ray's log of the worker
+            said = "done" if answer["ok"] else answer["error"]
+            print(f"{asked.label}: {said}", flush=True)  # into Ray's log of the worker
             return answer
 
         def stop(self) -> None:

@@ -61,12 +61,11 @@ def _reaching(place: str, what: str) -> Iterator[None]:
 
 
 def _out_of_reach(place: str, what: str, error: Exception) -> StoreOutOfReach:
+    remedy = "Free some space there, or allow reading and writing"
     if "://" in place:
         remedy = (
             "Look whether the line, the credentials and the endpoint are right on this machine, and the rights there"
         )
-    else:
-        remedy = "Free some space there, or allow reading and writing"
     return StoreOutOfReach(f"{what} {place} ({_said(error)})", f"{remedy}; then start the same command again")
 
 

@@ -27,6 +27,8 @@ import comfy_host
 
 sys.path.insert(0, str(comfy_host.ROOT))  # before this folder, where this file has the package's name
 
+from fleet.table import PRESETS
+
 if TYPE_CHECKING:
     from fleet.ledger import Ledger
     from fleet.local import LocalCrew
@@ -50,9 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", required=True, help="folder or URL of results, reports and manifest.json")
     parser.add_argument("--models", type=Path, help="ComfyUI's models folder, at this place on every machine")
     parser.add_argument("--checkpoint", default="", metavar="NAME", help="base model of rows that name none")
-    parser.add_argument(
-        "--preset", default="balanced", choices=("fast", "balanced", "best"), help="training of rows that name none"
-    )
+    parser.add_argument("--preset", default="balanced", choices=PRESETS, help="training of rows that name none")
     parser.add_argument("--settings", type=Path, metavar="JSON", help='widgets by node: {"KSampler": {"steps": 20}}')
     parser.add_argument("--batch", type=int, default=4, help="pictures that are drawn at once (default 4)")
     where = parser.add_mutually_exclusive_group()
@@ -170,11 +170,15 @@ def _work(arguments: argparse.Namespace, tasks: list[Task], ledger: Ledger, foun
         run = Run(tasks, ledger, arguments.tries, show, tqdm.write)
         if not run.is_open():
             return run.manifest()
-        with _ray_crew(arguments, settings, need) if arguments.ray else _local_crew(arguments, settings, need) as crew:
-            manifest = run.work(crew)
-        with contextlib.suppress(
-            OSError
-        ):  # not empty where it is to be kept, not there where the workers are elsewhere
+        make_crew = _ray_crew if arguments.ray else _local_crew
+        try:
+            with make_crew(arguments, settings, need) as crew:
+                manifest = run.work(crew)
+        except BaseException:
+            run.manifest()
+            raise
+        # it is not empty where it is to be kept, and not there where the workers are elsewhere
+        with contextlib.suppress(OSError):
             Path(settings.scratch).rmdir()
         return manifest
 
