@@ -27,8 +27,8 @@ class Machine:
     """What ComfyUI runs on.
 
     device: "cuda", "cpu", "mps" and so on, with the name of the card.
-    nvidia: whether it is a card of theirs, used with their libraries.
-    ram, vram: bytes in all and free bytes; both are zero for a card that is not there.
+    nvidia: whether it is an NVIDIA card that is used with CUDA.
+    ram, vram: bytes in all and free bytes; where there is no card, vram is zero for both.
     torch: its version.
     """
 

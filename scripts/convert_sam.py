@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+_NOT_WEIGHTS = torch.serialization.pickle.UnpicklingError  # pyright: ignore[reportPrivateImportUsage] - the reader's own
+
 
 def convert(source: Path) -> Path:
     """Write source's weights as <name>.safetensors beside it and return that path. Raises ValueError with the reason."""
@@ -23,9 +25,7 @@ def convert(source: Path) -> Path:
         raise ValueError(f"{target} is already there; delete it to convert again")
     try:
         weights = torch.load(source, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # somebody else's file: whatever the reader finds wrong is told
+    except (_NOT_WEIGHTS, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{source} cannot be read as plain weights: {error}") from error
     if not isinstance(weights, dict) or "image_encoder.pos_embed" not in weights:
         raise ValueError(f"{source} is not a SAM checkpoint: it has no image_encoder.pos_embed")
