@@ -9,6 +9,7 @@ from typing import Any
 
 import comfy_host
 import export_api_workflows
+import noodles
 import pytest
 from front_end import FrontEnd
 
@@ -27,6 +28,18 @@ SEEN = """() => JSON.stringify({
     links: [...app.graph.links.values()].map(link =>
         [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot, link.type]),
 })"""
+
+# Every curve that is drawn from here on: x and y of its four points.
+SPY = """() => {
+    const { moveTo, bezierCurveTo } = Path2D.prototype;
+    window.curves = [];
+    Path2D.prototype.moveTo = function (...point) { this.from = point; return moveTo.apply(this, point); };
+    Path2D.prototype.bezierCurveTo = function (...points) {
+        window.curves.push([...this.from, ...points]);
+        return bezierCurveTo.apply(this, points);
+    };
+    window.stopSpying = () => Object.assign(Path2D.prototype, { moveTo, bezierCurveTo });
+}"""
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -65,6 +78,23 @@ def test_no_node_grows_over_its_neighbour(page: FrontEnd, name: str) -> None:
     for (one, a), (other, b) in itertools.combinations(boxes.items(), 2):
         apart = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
         assert apart, f"{one} covers {other}"
+
+
+@pytest.mark.parametrize("name", ["style_portrait_hires", "group_photo"])
+def test_noodles_are_drawn_where_their_crossings_are_counted(page: FrontEnd, name: str) -> None:
+    """So that contract/test_workflows.py, which counts them without a browser, counts what users see."""
+    graph = _read(name)
+    page.load(graph)
+    page.close_dialogs()
+    page.page.evaluate(SPY)
+    try:
+        page.fit()
+        drawn = page.page.evaluate("() => window.curves")
+    finally:
+        page.page.evaluate("() => window.stopSpying()")
+    expected = [[value for point in curve.points for value in point] for curve in noodles.curves(graph)]
+    for some, others in ((drawn, expected), (expected, drawn)):
+        assert [curve for curve in some if not any(curve == pytest.approx(other, abs=0.01) for other in others)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

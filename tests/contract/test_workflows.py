@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import noodles
 import pytest
 from PIL import Image
 
@@ -37,6 +38,19 @@ CORE_WIDGETS = {
     "VAEEncode": [],
 }
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# Crossings that the order of sockets leaves, as few as could be reached. Everywhere: the VAE comes from the left of a
+# person, goes to the left of where that person goes, and both come from below. hires: two KSamplers that take the same
+# three things, one noodle each (3 crossings); group_photo: three nodes that take the checkpoint's three outputs (6).
+CROSSINGS = {
+    "train_person": 0,
+    "train_style": 0,
+    "trained_portrait": 1,
+    "style_portrait": 1,
+    "style_portrait_fast": 1,
+    "pose_portrait": 1,
+    "style_portrait_hires": 4,
+    "group_photo": 6,
+}
 NOTES = {"MarkdownNote", "Note"}  # of the front end alone; no server knows them
 
 Graph = dict[str, Any]
@@ -170,6 +184,30 @@ def test_noodles_run_from_left_to_right(graph: Graph) -> None:
     nodes = {node["id"]: node for node in graph["nodes"]}
     for _, source, _, target, *_ in graph["links"]:
         assert nodes[source]["pos"][0] + nodes[source]["size"][0] <= nodes[target]["pos"][0]
+
+
+def test_noodles_cross_only_where_sockets_leave_no_other_way(path: Path, graph: Graph) -> None:
+    assert len(noodles.crossings(graph)) <= CROSSINGS[path.stem]
+
+
+def test_no_noodle_runs_behind_a_node(graph: Graph) -> None:
+    ends = {link: {source, target} for link, source, _, target, *_ in graph["links"]}
+    for curve in noodles.curves(graph):
+        own = set().union(*(ends[link] for link in curve.links))
+        for node in graph["nodes"]:
+            left, top, right, bottom = _box(node)
+            x, y = curve.pieces().T
+            behind = (left < x) & (x < right) & (top < y) & (y < bottom)
+            assert node["id"] in own or not behind.any(), f"links {curve.links} run behind {node['type']} {node['id']}"
+
+
+def test_two_crossed_noodles_are_found(graph: Graph) -> None:
+    """The count itself: two noodles that lie side by side cross when their sources are exchanged."""
+    before = len(noodles.crossings(graph))
+    loader = next(node["id"] for node in graph["nodes"] if node["type"] == "CheckpointLoaderSimple")
+    model, clip = (next(link for link in graph["links"] if link[1:3] == [loader, output]) for output in (0, 1))
+    model[2], clip[2] = 1, 0
+    assert len(noodles.crossings(graph)) > before
 
 
 def test_models_can_be_fetched_by_the_front_end(graph: Graph, widgets: dict[str, list[str]]) -> None:
