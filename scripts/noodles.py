@@ -43,32 +43,24 @@ def curves(graph: Graph) -> list[Curve]:
     """Every curve of a graph in the format of the front end, each once: links of one output share what lies before
     their common reroutes."""
     nodes = {node["id"]: node for node in graph["nodes"]}
-    reroutes = {reroute["id"]: reroute for reroute in graph["extra"].get("reroutes", [])}
-    last = {extension["id"]: extension["parentId"] for extension in graph["extra"].get("linkExtensions", [])}
+    ways = _Ways(graph, nodes)
     drawn: list[Curve] = []
-    ways: dict[int, list[int]] = {}
-    ends: dict[int, Point] = {}
-    for link, _, _, target, entry, _ in graph["links"]:
-        ways[link], ends[link] = _way(last.get(link), reroutes), input_place(nodes[target], entry)
     seen: set[int] = set()
     for link, source, output, *_ in graph["links"]:
         origin, at, leaving = (source, output), output_place(nodes[source], output), None
-        for number in ways[link]:
-            here = _place(reroutes[number])
-            heading = _heading(number, at, here, reroutes, ways, ends)
+        for number in ways.reroutes_of[link]:
+            here, heading = ways.place(number), ways.heading(number, at)
             if number not in seen:
                 seen.add(number)
                 back = min(REACH_AT_REROUTE, REACH * math.dist(at, here))
                 start = leaving or (at[0] + REACH * math.dist(at, here), at[1])
-                drawn.append(
-                    Curve(origin, tuple(reroutes[number]["linkIds"]), (at, start, _ahead(here, heading, -back), here))
-                )
-            following = _following(number, link, reroutes, ways, ends)
-            leaving = _ahead(here, heading, min(REACH_AT_REROUTE, REACH * math.dist(here, following)))
-            at = here
-        reach = REACH * math.dist(at, ends[link])
+                drawn.append(Curve(origin, ways.links_through(number), (at, start, _ahead(here, heading, -back), here)))
+            reach = min(REACH_AT_REROUTE, REACH * math.dist(here, ways.following(number, link)))
+            leaving, at = _ahead(here, heading, reach), here
+        end = ways.ends[link]
+        reach = REACH * math.dist(at, end)
         start = leaving or (at[0] + reach, at[1])
-        drawn.append(Curve(origin, (link,), (at, start, (ends[link][0] - reach, ends[link][1]), ends[link])))
+        drawn.append(Curve(origin, (link,), (at, start, (end[0] - reach, end[1]), end)))
     return drawn
 
 
@@ -94,44 +86,42 @@ def output_place(node: Graph, output: int) -> Point:
     return right + 1 - SLOT_HEIGHT / 2, node["pos"][1] + (output + 0.7) * SLOT_HEIGHT
 
 
-def _way(number: int | None, reroutes: dict[int, Graph]) -> list[int]:
-    """The reroutes up to that one, from the output on."""
-    way: list[int] = []
-    while number is not None:
-        way.insert(0, number)
-        number = reroutes[number].get("parentId")
-    return way
+class _Ways:
+    """The reroutes that each link runs through, from its output on, and the input where it ends."""
 
+    def __init__(self, graph: Graph, nodes: dict[int, Graph]) -> None:
+        self._reroutes = {reroute["id"]: reroute for reroute in graph["extra"].get("reroutes", [])}
+        last = {extension["id"]: extension["parentId"] for extension in graph["extra"].get("linkExtensions", [])}
+        self.ends = {link: input_place(nodes[target], entry) for link, _, _, target, entry, _ in graph["links"]}
+        self.reroutes_of = {link: self._up_to(last.get(link)) for link in self.ends}
 
-def _heading(
-    number: int,
-    before: Point,
-    here: Point,
-    reroutes: dict[int, Graph],
-    ways: dict[int, list[int]],
-    ends: dict[int, Point],
-) -> float:
-    """The angle at which noodles run through a reroute: between where they come from and where they go, on average."""
-    coming = _angle(before, here)
-    following = [_following(number, link, reroutes, ways, ends) for link in reroutes[number]["linkIds"]]
-    going = sum(_angle(here, point) for point in following) / len(following)
-    turn = (coming - going) / 2
-    if abs(turn) > math.pi / 2:
-        turn += math.pi
-    return coming - turn
+    def place(self, reroute: int) -> Point:
+        x, y = self._reroutes[reroute]["pos"]
+        return x, y
 
+    def links_through(self, reroute: int) -> tuple[int, ...]:
+        return tuple(self._reroutes[reroute]["linkIds"])
 
-def _following(
-    number: int, link: int, reroutes: dict[int, Graph], ways: dict[int, list[int]], ends: dict[int, Point]
-) -> Point:
-    """The next reroute, or the input, that a link goes to from a reroute."""
-    after = ways[link][ways[link].index(number) + 1 :]
-    return _place(reroutes[after[0]]) if after else ends[link]
+    def following(self, reroute: int, link: int) -> Point:
+        """The next reroute, or the input, that a link goes to from a reroute."""
+        after = self.reroutes_of[link][self.reroutes_of[link].index(reroute) + 1 :]
+        return self.place(after[0]) if after else self.ends[link]
 
+    def heading(self, reroute: int, before: Point) -> float:
+        """The angle at which noodles run through a reroute: between where they come from and, on average, go to."""
+        here, links = self.place(reroute), self.links_through(reroute)
+        coming = _angle(before, here)
+        turn = (coming - sum(_angle(here, self.following(reroute, link)) for link in links) / len(links)) / 2
+        if abs(turn) > math.pi / 2:
+            turn += math.pi
+        return coming - turn
 
-def _place(reroute: Graph) -> Point:
-    x, y = reroute["pos"]
-    return x, y
+    def _up_to(self, reroute: int | None) -> list[int]:
+        way: list[int] = []
+        while reroute is not None:
+            way.insert(0, reroute)
+            reroute = self._reroutes[reroute].get("parentId")
+        return way
 
 
 def _angle(a: Point, b: Point) -> float:

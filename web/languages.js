@@ -9,6 +9,7 @@ import { translated } from "./page.js";
 
 const OURS = "FaceChain_";
 let texts = {}; // by node id, as in locales/<language>/nodeDefs.json
+let choices = {}; // of lists, in the user's language; by the values, which stay as they are
 
 function explain(sockets, words) {
   for (const [name, socket] of Object.entries(sockets ?? {})) {
@@ -16,11 +17,27 @@ function explain(sockets, words) {
   }
 }
 
+function choiceLabel(value) {
+  return Object.hasOwn(choices, value) ? `${choices[value]} · ${value}` : String(value ?? "");
+}
+
+// nodeDefs.json has no place for the choices of a list. With the value in the line, what help pages and messages call
+// them is found. Lists of files and people keep ComfyUI's search box, which labels take away: their "(none)" has none.
+// "Nodes 2.0" shows the values alone (1.32).
+function nameChoices(widget) {
+  const { values } = widget.options ?? {};
+  if (Array.isArray(values) && values.some((value) => Object.hasOwn(choices, value))) {
+    widget.options.getOptionLabel ??= choiceLabel;
+  }
+}
+
 app.registerExtension({
   name: "FaceChain.Languages",
 
   async init() {
-    texts = (await translated()).nodeDefs ?? {};
+    const all = await translated();
+    texts = all.nodeDefs ?? {};
+    choices = all.facechain?.choices ?? {};
   },
 
   addCustomNodeDefs(defs) {
@@ -43,6 +60,7 @@ app.registerExtension({
     }
     for (const widget of node.widgets ?? []) {
       widget.label = words.inputs?.[widget.name]?.name ?? widget.label;
+      nameChoices(widget);
     }
     (node.outputs ?? []).forEach((output, index) => {
       output.localized_name = words.outputs?.[index]?.name ?? output.localized_name;

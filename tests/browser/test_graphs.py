@@ -29,6 +29,14 @@ SEEN = """() => JSON.stringify({
         [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot, link.type]),
 })"""
 
+# Where the background's widget of the only Preprocess is in the page, in pixels.
+BACKGROUND = """() => {
+    const node = app.graph._nodes.find(node => node.type === 'FaceChain_Preprocess');
+    const widget = node.widgets.find(widget => widget.name === 'background');
+    const canvas = app.canvas.canvas.getBoundingClientRect(), view = app.canvas.ds;
+    const place = [node.pos[0] + node.size[0] / 2, node.pos[1] + widget.y + 10];
+    return [0, 1].map(axis => [canvas.left, canvas.top][axis] + (place[axis] + view.offset[axis]) * view.scale);
+}"""
 # Every curve that is drawn from here on: x and y of its four points.
 SPY = """() => {
     const { moveTo, bezierCurveTo } = Path2D.prototype;
@@ -147,6 +155,22 @@ def test_a_chinese_front_end_shows_chinese_nodes(chinese_page: FrontEnd, picture
         assert ours
         assert {kind: titles[kind] for kind in ours} == {kind: _chinese_name(kind) for kind in ours}
         page.screenshot(pictures / f"{name}_zh.png")
+    assert page.problems == []
+
+
+def test_choices_of_a_list_are_chinese_and_their_values_are_not(chinese_page: FrontEnd, pictures: Path) -> None:
+    page = chinese_page
+    page.load(_read("train_person"))
+    page.close_dialogs()
+    page.fit()
+    page.page.mouse.click(*page.page.evaluate(BACKGROUND))
+    lines = page.page.locator(".litemenu-entry:visible")
+    lines.first.wait_for()
+    page.page.screenshot(path=pictures / "choices_zh.png")
+    assert lines.all_inner_texts() == ["白色 · white", "灰色 · grey", "虚化 · blurred", "保留原背景 · keep"]
+    lines.nth(1).click()
+    (preprocess,) = (n for n in page.api_prompt().values() if n["class_type"] == "FaceChain_Preprocess")
+    assert preprocess["inputs"]["background"] == "grey"
     assert page.problems == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import comfy_host
 import pytest
@@ -16,11 +17,19 @@ VALUES = re.compile(r"\{(\w+)\}")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 # names that Chinese users of ComfyUI write in Latin letters
 LATIN_NAMES = {"CFG", "CLIP", "ControlNet", "Latent", "LoRA", "VAE"}
+# lists that the machine fills, or core; and choices that are names or numbers
+FILLED = {"folder", "name", "style", "sam_model", "depth_model", "sampler_name", "scheduler"}
+NAMES = {"insightface", "inswapper", "DWPose", "AdamW", "AdamW 8-bit", "Prodigy", "float32", "bfloat16", "512", "1024"}
 
 
 @pytest.fixture(scope="module")
-def schema() -> dict[str, str]:
-    return dict(update_locales.leaves(update_locales.english(comfy_host.prepare())))
+def infos() -> dict[str, Any]:
+    return update_locales.node_infos(comfy_host.prepare())
+
+
+@pytest.fixture(scope="module")
+def schema(infos: dict[str, Any]) -> dict[str, str]:
+    return dict(update_locales.leaves({name: update_locales.words_of(info) for name, info in infos.items()}))
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +101,18 @@ def test_what_is_said_of_photos_can_be_said_in_chinese(root: Path) -> None:
         values = {name.replace("people", "count") for name in VALUES.findall(ENGLISH[key])}
         assert set(VALUES.findall(text)) == values and HAN.search(text), key
         assert not re.search(r"[@|]", text), key  # the front end's own syntax
+
+
+def test_every_choice_of_a_list_can_be_said_in_chinese(root: Path, infos: dict[str, Any]) -> None:
+    chinese = json.loads((root / "locales" / "zh" / "main.json").read_text(encoding="utf-8"))["facechain"]["choices"]
+    choices: set[str] = set()
+    for info in infos.values():
+        sockets = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+        for name, (kind, options) in sockets.items():
+            if name not in FILLED and (kind == "COMBO" or isinstance(kind, list)):
+                choices |= set(options["options"] if kind == "COMBO" else kind)
+    assert chinese.keys() == choices - NAMES
+    assert all(HAN.search(text) and not re.search(r"[{}@|]", text) for text in chinese.values())
 
 
 def numbers(text: str) -> list[str]:
