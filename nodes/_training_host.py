@@ -154,10 +154,8 @@ class TrainingHost:
         return model.process_latent_out(drawn.float())
 
     def options(self) -> dict[str, Any]:
-        from comfy.ldm.modules.attention import attention_pytorch
-
         # core's choice for the CPU is slower in training, and needs up to twice the memory
-        return {"optimized_attention_override": lambda _, *inputs, **options: attention_pytorch(*inputs, **options)}
+        return {"optimized_attention_override": _attention}
 
     def find_lora(self, name: str) -> Path | None:
         return find_model("loras", name)
@@ -185,6 +183,31 @@ class TrainingHost:
         import comfy.model_management
 
         comfy.model_management.soft_empty_cache()
+
+
+def _attention(
+    _: Any,
+    q: Any,
+    k: Any,
+    v: Any,
+    heads: int,
+    mask: Any = None,
+    attn_precision: Any = None,
+    skip_reshape: bool = False,
+    skip_output_reshape: bool = False,
+    **options: Any,
+) -> Any:
+    """core's attention_pytorch, bit by bit, and where that can be without what a block's second pass need not do."""
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    from ..facechain.training.attention import attention
+
+    if mask is None:
+        heads_first = [t if skip_reshape else t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (q, k, v)]
+        out = attention(*heads_first)
+        if out is not None:
+            return out if skip_output_reshape else out.transpose(1, 2).flatten(2)
+    return attention_pytorch(q, k, v, heads, mask, attn_precision, skip_reshape, skip_output_reshape, **options)
 
 
 def base_note(model: Any, lora_name: str) -> str:

@@ -7,6 +7,7 @@ of another precision, or left in main memory by the host, cost no memory of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,21 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, fold, linear, unfold
 from torch.nn.grad import conv2d_input
 
-from .recall import recalled
+from .recall import Tensors, recalled
+from .winograd import convolve, input_gradient
 
 # On the CPU, oneDNN brings the weights of a convolution into another order at each call. Where there are that many
 # times more output channels than places, a matrix product over the unfolded input takes less time (measured at
 # 1280 channels, one thread: 8x8 places 69 -> 29 ms, 16x16 161 -> 123; at 320 channels and 32x32 24 -> 33).
 CHANNELS_A_PLACE = 3
 FEW_PLACES = 8  # below, the product is faster with the places as rows
+# Where there are many places instead, it is the multiplications that count (measured at 320 to 1920 channels, one
+# thread: 64x64 places 91 -> 48 ms at 320 channels, 32x32 86 -> 54 at 640; at 16x16 there is nothing to gain).
+MANY_PLACES, MANY_CHANNELS = 768, 64
+
+# On the CPU, Recall keeps the outputs of linear layers of at least so many inputs: time that is saved for a byte is in
+# proportion to the inputs (nine times the channels, for a convolution).
+WIDE = 640
 
 
 # Layers that compute with their weight and bias as these are; others, such as scaled 8-bit ones, are left alone.
@@ -91,7 +100,7 @@ class _LinearProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.weight = weight
-        return linear(x, _like(x, weight), _bias(x, bias))
+        return _recalled_if_wide(x, lambda: (linear(x, _like(x, weight), _bias(x, bias)),))[0]
 
     @staticmethod
     @once_differentiable
@@ -111,10 +120,13 @@ class _LowRankProduct(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         down, up = down.to(x.dtype), up.to(x.dtype)  # as the host casts the weights: half the work in 16 bits
-        rows = x.reshape(-1, x.shape[-1])
-        out = linear(rows, _like(x, weight), _bias(x, bias))
-        middle = rows @ down.T
-        out.addmm_(middle, up.T, alpha=scale)
+
+        def compute() -> Tensors:
+            rows = x.reshape(-1, x.shape[-1])
+            middle = rows @ down.T
+            return linear(rows, _like(x, weight), _bias(x, bias)).addmm_(middle, up.T, alpha=scale), middle
+
+        out, middle = _recalled_if_wide(x, compute)
         ctx.save_for_backward(x, middle, down, up)
         ctx.weight, ctx.scale = weight, scale
         return out.view(*x.shape[:-1], -1)
@@ -133,17 +145,24 @@ class _LowRankProduct(torch.autograd.Function):
         return to_x, None, None, to_down, to_up, None
 
 
+def _recalled_if_wide(x: torch.Tensor, compute: Callable[[], Tensors]) -> Tensors:
+    """What a linear layer gives for x."""
+    return recalled(compute) if x.device.type == "cpu" and x.shape[-1] >= WIDE else compute()
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
         ctx.layer, ctx.shape = layer, x.shape
-        return recalled(lambda: _convolve(layer, x))
+        return recalled(lambda: (_convolve(layer, x),))[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         layer, shape = ctx.layer, ctx.shape
         weight = _like(gradient, layer.weight)
+        if _by_winograd(layer, gradient):
+            return input_gradient(gradient, weight), None
         if not _by_product(layer, gradient):
             settings = layer.stride, layer.padding, layer.dilation, layer.groups
             return conv2d_input(shape, weight, gradient, *settings), None
@@ -155,6 +174,8 @@ class _Convolution(torch.autograd.Function):
 
 def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     weight, bias = _like(x, layer.weight), _bias(x, layer.bias)
+    if _by_winograd(layer, x):
+        return convolve(x, weight, bias)
     if not _by_product(layer, x):
         return conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
     patches, matrix = unfold(x, layer.kernel_size, padding=layer.padding), weight.flatten(1)  # type: ignore[arg-type]
@@ -167,11 +188,18 @@ def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 def _by_product(layer: nn.Conv2d, x: torch.Tensor) -> bool:
     """Whether a matrix product is faster. x: the layer's input or the gradient of its output."""
     places = x.shape[0] * x.shape[2] * x.shape[3]
+    return _is_plain(layer, x) and layer.out_channels >= CHANNELS_A_PLACE * places
+
+
+def _by_winograd(layer: nn.Conv2d, x: torch.Tensor) -> bool:
+    """Whether Winograd's way is faster. x: as above."""
+    many = min(layer.in_channels, layer.out_channels) >= MANY_CHANNELS
+    many = many and x.shape[0] * x.shape[2] * x.shape[3] >= MANY_PLACES
+    return many and layer.kernel_size == (3, 3) and _is_plain(layer, x)
+
+
+def _is_plain(layer: nn.Conv2d, x: torch.Tensor) -> bool:
+    """Whether x is of float32 on the CPU, and the layer keeps its size and has neither steps nor groups."""
     keeps_size = all(2 * p == k - 1 for p, k in zip(layer.padding, layer.kernel_size, strict=True))  # type: ignore[operator]
     plain = keeps_size and layer.groups == 1 and {*layer.stride, *layer.dilation} == {1}
-    return (
-        plain
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and layer.out_channels >= CHANNELS_A_PLACE * places
-    )
+    return plain and x.device.type == "cpu" and x.dtype == torch.float32

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
 from .config import Layers, TrainConfig
+from .gated import Gated
 from .lean import LowRank, is_lean, make_lean
 from .recall import Recall
 
@@ -100,6 +101,8 @@ def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
             block.forward = _OutOfPlace(block.forward)  # type: ignore[method-assign]
         if type(block).__name__ == "CLIPLayer":
             block.forward = _ClipLayer(block)  # type: ignore[method-assign]
+        if type(block).__name__ == "GEGLU":
+            block.forward = Gated(block)  # type: ignore[method-assign]
     return new
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import torch
 from tiny_model import bank, loss_of, make_model, make_trainee, names_of
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from facechain.training import lean
+from facechain.training import attention as attention_module
+from facechain.training import lean, winograd
+from facechain.training.attention import attention
 from facechain.training.config import TrainConfig
-from facechain.training.lean import LowRank, _by_product, is_lean, make_lean
+from facechain.training.gated import Gated
+from facechain.training.lean import WIDE, LowRank, _by_product, _by_winograd, is_lean, make_lean
 from facechain.training.loop import training_mode
 from facechain.training.loss import Batch
 from facechain.training.memory import ROOM, Kept, computed_again, kept_bytes
-from facechain.training.network import add_adapters, blocks_of, checkpoint_blocks, trainable_view
+from facechain.training.network import add_adapters, aliased, blocks_of, checkpoint_blocks, trainable_view
 from facechain.training.recall import Recall, recalled
 
 
@@ -40,27 +46,40 @@ def frozen(layer: Any) -> Any:
 
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
-    ("layer", "size", "by_product"),
+    ("layer", "size", "way"),
     [
-        (lambda: nn.Conv2d(6, 64, 3, padding=1), 2, True),
-        (lambda: nn.Conv2d(6, 80, 3, padding=1), 3, True),
-        (lambda: nn.Conv2d(6, 64, 1, bias=False), 2, True),
-        (lambda: nn.Conv2d(6, 80, 5, padding=2), 3, True),
-        (lambda: nn.Conv2d(6, 8, 3, padding=1), 8, False),
-        (lambda: nn.Conv2d(6, 640, 3, padding=1, stride=2), 4, False),
-        (lambda: nn.Conv2d(6, 640, 3), 5, False),
-        (lambda: nn.Conv2d(6, 640, 3, padding=2, dilation=2), 5, False),
-        (lambda: nn.Conv2d(6, 66, 3, padding=1, groups=3), 2, False),
+        (lambda: nn.Conv2d(6, 64, 3, padding=1), 2, "product"),
+        (lambda: nn.Conv2d(6, 80, 3, padding=1), 3, "product"),
+        (lambda: nn.Conv2d(6, 64, 1, bias=False), 2, "product"),
+        (lambda: nn.Conv2d(6, 80, 5, padding=2), 3, "product"),
+        (lambda: nn.Conv2d(64, 72, 3, padding=1), 28, "winograd"),
+        (lambda: nn.Conv2d(72, 64, 3, padding=1, bias=False), 30, "winograd"),
+        (lambda: nn.Conv2d(64, 64, 5, padding=2), 28, "plain"),
+        (lambda: nn.Conv2d(64, 6, 3, padding=1), 28, "plain"),
+        (lambda: nn.Conv2d(6, 8, 3, padding=1), 8, "plain"),
+        (lambda: nn.Conv2d(6, 640, 3, padding=1, stride=2), 4, "plain"),
+        (lambda: nn.Conv2d(6, 640, 3), 5, "plain"),
+        (lambda: nn.Conv2d(6, 640, 3, padding=2, dilation=2), 5, "plain"),
+        (lambda: nn.Conv2d(6, 66, 3, padding=1, groups=3), 2, "plain"),
     ],
 )
-def test_a_lean_convolution_is_the_same(layer: Any, size: int, by_product: bool, batch: int) -> None:
-    conv, x = frozen(layer()), random(batch, 6, size, size + 1)
+def test_a_lean_convolution_is_the_same(layer: Any, size: int, way: str, batch: int) -> None:
+    conv = frozen(layer())
+    x = random(batch, conv.in_channels, size, size + 1)
     plain = results(conv, x)
     make_lean(conv)
-    assert is_lean(conv) and _by_product(conv, x) is by_product
+    assert is_lean(conv) and (_by_product(conv, x), _by_winograd(conv, x)) == (way == "product", way == "winograd")
     for own, other in zip(results(conv, x), plain, strict=True):
         assert own.shape == other.shape
         torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-5)
+
+
+def test_winograds_way_rounds_like_a_sum() -> None:
+    x, weight = random(1, 128, 28, 28), random(8, 128, 3, 3, seed=1) / 128**0.5 / 3
+    exact = torch.nn.functional.conv2d(x.double(), weight.double(), padding=1)
+    assert (
+        float((winograd.convolve(x, weight) - exact).square().mean().sqrt() / exact.std()) < 1.6e-6
+    )  # the usual points: 2.8e-6
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn])
@@ -220,9 +239,113 @@ def test_what_is_kept_for_the_second_pass_is_counted_and_freed() -> None:
         assert torch.equal(block(x), out)
     recall = Recall()
     with recall.next_pass():
-        recalled(lambda: x * 1)
-    assert recall.nbytes == x.nbytes
+        recalled(lambda: (x * 1, x[0] * 2))
+    assert recall.nbytes == 2 * x.nbytes
     with recall.next_pass():
-        assert torch.equal(recalled(lambda: x * 5), x)
-        assert torch.equal(recalled(lambda: x * 5), x * 5), "beyond what was kept"
+        assert [torch.equal(own, given) for own, given in zip(recalled(lambda: (x * 5,)), (x, x[0] * 2), strict=True)]
+        assert torch.equal(recalled(lambda: (x * 5,))[0], x * 5), "beyond what was kept"
     assert recall.nbytes == 0
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that torch calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.found[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def heads(*shape: int, seed: int) -> torch.Tensor:
+    """As a layer gives them: [B, heads, N, D], in memory [B, N, heads, D]."""
+    return random(*shape, seed=seed).transpose(1, 2).requires_grad_()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_attention_is_torchs_bit_by_bit_and_computed_once(again: bool) -> None:
+    results = []
+    for own in (True, False):
+        q, k, v = heads(2, 40, 3, 8, seed=0), heads(2, 7, 3, 8, seed=1), heads(2, 7, 3, 8, seed=2)
+
+        def attend(own: bool = own, q: Any = q, k: Any = k, v: Any = v) -> torch.Tensor:
+            out = attention(q, k, v) if own else torch.nn.functional.scaled_dot_product_attention(q, k, v)
+            assert out is not None
+            return out.transpose(1, 2).flatten(2).square()
+
+        block: Any = nn.Module()
+        block.forward = attend
+        if again and own:
+            checkpoint_blocks([block])
+        with Calls() as calls:
+            out = block()
+            (out * random(*out.shape, seed=3)).sum().backward()
+        assert calls.found[attention_module.KERNEL] == 1
+        results.append([out.detach(), *torch.autograd.grad(attend().sum(), (q, k, v)), q.grad, k.grad, v.grad])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_where_torch_would_attend_otherwise_there_is_no_own_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = heads(1, 4, 2, 8, seed=0), heads(1, 5, 2, 8, seed=1), heads(1, 5, 2, 6, seed=2)
+    assert attention(q, k, k) is not None
+    assert attention(q, k, v) is None, "values of another size"
+    with sdpa_kernel(SDPBackend.MATH):
+        assert attention(q, k, k) is None
+    monkeypatch.setattr(attention_module, "KERNEL", "_of_another_version")
+    assert attention(q, k, k) is None
+
+
+class Wide(nn.Module):
+    """A frozen layer and one with an adapter, wide or one number less."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.frozen, self.taught = frozen(nn.Linear(width, width)), frozen(nn.Linear(width, 4, bias=False))
+        make_lean(self)
+        down, up = (nn.Parameter(random(*shape, seed=6) / 25) for shape in ((2, width), (4, 2)))
+        self.taught.forward = LowRank(self.taught, down, up, 0.5)  # type: ignore[method-assign]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.taught(self.frozen(x).sigmoid()).square()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_second_pass_does_not_compute_wide_layers_again(wide: bool) -> None:
+    width, gradients = WIDE if wide else WIDE - 1, []
+    for again in (False, True):
+        block = Wide(width)
+        x = random(2, 3, width).requires_grad_()
+        if again:
+            kept, _ = kept_bytes(lambda block=block, x=x: block(x), [block], [block])
+            assert [one.again for one in kept] == [6 * (width + 4 + 2) * 4 * wide]
+            checkpoint_blocks([block])
+        with Calls() as calls:
+            block(x).sum().backward()
+        first_layers = calls.found["addmm"]
+        assert first_layers == (2 if again and not wide else 1)
+        gradients.append([x.grad, *(half.grad for half in (block.taught.forward.down, block.taught.forward.up))])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+class GEGLU(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(6, 2 * 1000)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values, gates = self.proj(x).chunk(2, dim=-1)
+        return values * torch.nn.functional.gelu(gates)
+
+
+def test_the_gate_is_the_plain_one_and_keeps_its_input_alone() -> None:
+    plain, x = GEGLU(), random(2, 150, 6)  # more rows than are computed at once
+    own = aliased(plain.requires_grad_(False), torch.float32)
+    assert isinstance(own.forward, Gated)
+    kept: list[torch.Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        found = results(own, x)
+    assert [t.shape for t in kept] == [(2, 150, 2000)]
+    for a, b in zip(found, results(plain, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,45 @@
+"""Attention on the CPU whose result a block's second pass takes from its first.
+
+torch's own kernel, called as torch calls it: the backward pass needs the queries, keys and values again, and of what
+the kernel computed only its output and the logarithm of each row's sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+from torch.nn.attention import SDPBackend
+
+from .recall import recalled
+
+KERNEL = "_scaled_dot_product_flash_attention_for_cpu"  # and KERNEL_backward; since torch 2.2
+
+
+def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
+    """scaled_dot_product_attention(q, k, v), bit by bit; None where torch would not use the kernel named above.
+
+    q: [B, heads, N, D], k and v: [B, heads, M, D]. Without a mask and without dropout.
+    """
+    if not (
+        q.device.type == "cpu" and hasattr(torch.ops.aten, KERNEL) and hasattr(torch.ops.aten, f"{KERNEL}_backward")
+    ):
+        return None
+    if torch._fused_sdp_choice(q, k, v) != SDPBackend.FLASH_ATTENTION.value:  # type: ignore[attr-defined]
+        return None
+    return _Attention.apply(q, k, v)  # type: ignore[no-any-return]
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        out, sums = recalled(lambda: getattr(torch.ops.aten, KERNEL)(q, k, v))
+        ctx.save_for_backward(q, k, v, out, sums)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        backward = getattr(torch.ops.aten, f"{KERNEL}_backward")
+        return backward(gradient, *ctx.saved_tensors, 0.0, False)
