@@ -1,7 +1,7 @@
 """Where the time of a whole-size training goes, and what a graphics card makes of it.
 
-    python benchmarks/train_parts.py [--family "SD 1.5"] [--size 512] [--batch 1] [--checkpointing auto] [--compile]
-                                     [--limit-gb 6] [--preset balanced] [--photos 3] [--whole] [--repeat 3]
+    python benchmarks/train_parts.py [--family "SD 1.5"] [--size 512] [--batch 1] [--checkpointing auto] [--cuda-graphs auto]
+                                     [--compile] [--limit-gb 6] [--preset balanced] [--photos 3] [--whole] [--repeat 3]
 
 Random weights of whole size. Measured: bringing the model in, encoding a crop, a step, one denoising of a portrait,
 decoding it, writing the LoRA; from these, by arithmetic, the time of the preset and the part of it that is not steps.
@@ -14,6 +14,13 @@ SD 1.5, one core of an AMD EPYC, CPU seconds, other programs running. 512 px, ch
 step 36.4 (before convolutions were kept for the second pass), a denoising of a portrait 7.2, decoding it 23.0; so of
 `balanced` with three photos 88 % are steps, 8 % snapshots and 4 % latents. 64 px: 0.33, 1.61, 0.90, 0.71; 82 % are
 steps, as portraits are as large as training pictures below 448 px. The LoRA of rank 32 has 12.2 MB.
+
+SD 1.5, one NVIDIA H200 with 16 CPU cores, bfloat16, 512 px, `balanced` with three photos: a step 25.8 ms (H100 28.9; without
+CUDA graphs 129 and 142), 1.8 TFLOP, so 9 % of the card's own rate; batch 4 50.7 ms, 18 %. The whole training 18.0 s, of which
+14.3 steps, 2.0 portraits of the snapshots, 0.5 latents, 0.3 preparation, 0.2 each for loading and saving: 80 % are steps (a
+slower card's steps take longer, the rest hardly). 6.9 GB where memory is plenty; with --limit-gb 6 and checkpointing on it
+fits (tests/gpu). SDXL at 1024 px by Python, batch 1 437 ms, batch 4 397 ms (18 and 48 GB); recorded: train_peers.py.
+--compile together with --cuda-graphs off did not end within 75 s there: every layer of another shape is compiled anew.
 """
 
 from __future__ import annotations
@@ -42,6 +49,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--checkpointing", choices=["auto", "on", "off"], default="auto")
+    parser.add_argument("--cuda-graphs", choices=["auto", "off"], default="auto")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--limit-gb", type=float)
     parser.add_argument("--preset", default="balanced")
@@ -69,9 +77,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
             arguments.limit_gb * 2**30 / torch.cuda.get_device_properties(0).total_memory
         )
     settings = {"resolution": arguments.size, "batch_size": arguments.batch}
-    config = config_module.config_from(
-        arguments.preset, {"checkpointing": arguments.checkpointing}, seed=42, **settings
-    )
+    options = {"checkpointing": arguments.checkpointing, "cuda_graphs": arguments.cuda_graphs}
+    config = config_module.config_from(arguments.preset, options, seed=42, **settings)
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
         host = whole_size.make_host(arguments.family, torch.bfloat16 if card else torch.float32, Path(folder))
         told = _parts(host, config, arguments, Path(folder))
@@ -91,9 +98,9 @@ def _parts(host: Any, config: Any, arguments: argparse.Namespace, folder: Path) 
     from torch.utils.flop_counter import FlopCounterMode
     from train import make_person
 
-    data, loop, lora_file, loss, prepare, optimizers = (
+    data, gradients, loop, lora_file, loss, prepare, optimizers, recorded_work = (
         importlib.import_module(f"pack.facechain.training.{part}")
-        for part in ("data", "loop", "lora_file", "loss", "prepare", "optimizers")
+        for part in ("data", "gradients", "loop", "lora_file", "loss", "prepare", "optimizers", "recorded")
     )
     person = make_person(arguments.photos)
     clock = _Clock(arguments.repeat)
@@ -115,19 +122,25 @@ def _parts(host: Any, config: Any, arguments: argparse.Namespace, folder: Path) 
                 block.compile()
         optimizer = optimizers.make_optimizer(trainee.groups, config, host.device)
 
-        def step() -> None:
-            batch = bank.batch(config.batch_size, generator)
-            conditions = trainee.captions.person()
-            loss.diffusion_loss(
-                trainee.model, conditions, batch, config, generator, host.device, trainee.options
-            ).backward()
+        def make_gradients(recorded: bool) -> Any:
+            recorder = recorded_work.Recorder(recorded)
+            return gradients.Gradients(trainee.model, trainee.options, trainee.parameters, config, recorder)
+
+        def step(adder: Any) -> None:
+            adder.clear()
+            noised = loss.add_noise(
+                trainee.model, bank.batch(config.batch_size, generator), config, generator, host.device
+            )
+            float(adder.add(trainee.captions.person(), noised, 1.0))
             torch.nn.utils.clip_grad_norm_(trainee.parameters, 1.0)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
 
-        clock("step", step)
+        adder = make_gradients(trainee.recorded)
+        step(adder)
+        clock("step", lambda: step(adder))
+        adder.release()
         with FlopCounterMode(display=False) as counter:
-            step()
+            step(make_gradients(False))
         noise = torch.randn(1, *prepared.portrait)
         with torch.no_grad():
             positive, negative = prepared.prompts.positive[0](), prepared.prompts.negative()

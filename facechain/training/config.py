@@ -16,6 +16,7 @@ Optimizer = Literal["AdamW", "AdamW 8-bit", "Prodigy"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Checkpointing = Literal["auto", "on", "off"]
+CudaGraphs = Literal["auto", "off"]
 
 # Steps a photo at batch 1. FaceChain v3.0.0: 200.
 STEPS_PER_PHOTO: dict[str, int] = {"fast": 100, "balanced": 200, "best": 300}
@@ -57,6 +58,7 @@ class TrainConfig:
     precision: what the network computes in; "auto" is the host's choice.
     checkpointing: compute activations twice instead of keeping them; does not change the result. "auto": where
         they would not fit into memory.
+    cuda_graphs: record a step and replay it, on a card that holds the whole model ("auto"); does not change the result.
     choose: what ends as the LoRA: the "last" snapshot, the one whose portraits are "best", or the "mean of best".
     snapshots: how many are taken, evenly over the steps, the last one after the last step; 0: by preset and steps.
     ema: snapshots are of a moving average of the weights, of which this much stays at each step; 0: of the weights.
@@ -94,6 +96,7 @@ class TrainConfig:
     choose: Choice = "last"
     snapshots: int = 0
     ema: float = 0.0
+    cuda_graphs: CudaGraphs = "auto"
 
     def __post_init__(self) -> None:
         values = vars(self)
@@ -171,7 +174,9 @@ class TrainConfig:
         Settings of later versions count only where they are used, so that LoRAs of older versions are found again.
         """
         defaults = {field.name: field.default for field in fields(self)}
-        unused = {"preset", "checkpointing", "snapshots"} | ({"choose"} if not self.compares(photos) else set())
+        unused = {"preset", "checkpointing", "cuda_graphs", "snapshots"} | (
+            {"choose"} if not self.compares(photos) else set()
+        )
         kept = {
             key: value
             for key, value in self.as_dict().items()
@@ -194,6 +199,7 @@ CHOICES_OF: dict[str, tuple[str, ...]] = {
     "schedule": get_args(Schedule),
     "precision": get_args(Precision),
     "checkpointing": get_args(Checkpointing),
+    "cuda_graphs": get_args(CudaGraphs),
 }
 
 # lowest, highest, what to use instead

@@ -51,6 +51,34 @@ def make_lean(network: nn.Module) -> None:
             layer.forward = _FrozenConv(layer)  # type: ignore[method-assign]
 
 
+def settled_bytes(network: nn.Module, dtype: torch.dtype) -> int:
+    """What `settle` takes."""
+    return sum(layer.weight.numel() * dtype.itemsize for layer in _unsettled(network, dtype))
+
+
+def settle(network: nn.Module, dtype: torch.dtype) -> None:
+    """Give network's frozen layers weights of their own as a card computes with them, so that no step converts them.
+
+    That is in dtype, and for convolutions with the channels last. To bring them into that order takes a fourth of a
+    step, as measured with SD 1.5 at 512 pixels on a fast card.
+    """
+    for layer in _unsettled(network, dtype):
+        order = torch.channels_last if layer.weight.ndim == 4 else torch.contiguous_format
+        layer.weight = nn.Parameter(layer.weight.to(dtype, memory_format=order, copy=True), requires_grad=False)
+
+
+def _unsettled(network: nn.Module, dtype: torch.dtype) -> list[Any]:
+    """The frozen layers whose weights lie otherwise than a card would have them."""
+    layers = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv2d)) and is_lean(layer)]
+    last = torch.channels_last
+    return [
+        layer
+        for layer in layers
+        if layer.weight.dtype != dtype
+        or (layer.weight.ndim == 4 and not layer.weight.is_contiguous(memory_format=last))
+    ]
+
+
 def is_lean(layer: nn.Module) -> bool:
     """Whether make_lean has replaced the layer's forward pass."""
     return isinstance(layer.forward, (_FrozenLinear, _FrozenConv))
@@ -161,10 +189,13 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         layer, shape = ctx.layer, ctx.shape
         weight = _like(gradient, layer.weight)
+        settings = layer.stride, layer.padding, layer.dilation, layer.groups
+        if _channels_last(weight):
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+            return conv2d_input(shape, weight, gradient, *settings).contiguous(), None
         if _by_winograd(layer, gradient):
             return input_gradient(gradient, weight), None
         if not _by_product(layer, gradient):
-            settings = layer.stride, layer.padding, layer.dilation, layer.groups
             return conv2d_input(shape, weight, gradient, *settings), None
         places, matrix = gradient.flatten(2), weight.flatten(1)
         few = places.shape[0] * places.shape[2] <= FEW_PLACES
@@ -174,6 +205,10 @@ class _Convolution(torch.autograd.Function):
 
 def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     weight, bias = _like(x, layer.weight), _bias(x, layer.bias)
+    if _channels_last(weight):
+        x = x.contiguous(memory_format=torch.channels_last)
+        out = conv2d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+        return out.contiguous()  # what follows, such as a norm, would convert it each for itself
     if _by_winograd(layer, x):
         return convolve(x, weight, bias)
     if not _by_product(layer, x):
@@ -183,6 +218,11 @@ def _convolve(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     out = linear(patches.mT, matrix).mT if few else matrix @ patches
     out = out if bias is None else out + bias[:, None]
     return out.reshape(len(x), -1, *x.shape[2:])
+
+
+def _channels_last(weight: torch.Tensor) -> bool:
+    """Whether `settle` has brought it into that order; a weight of 1x1 is in both."""
+    return weight.is_cuda and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def _by_product(layer: nn.Conv2d, x: torch.Tensor) -> bool:

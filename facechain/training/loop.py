@@ -16,8 +16,10 @@ from ..errors import TrainingError
 from .average import Average
 from .config import TrainConfig
 from .data import LatentBank
-from .loss import Conditions, diffusion_loss
+from .gradients import Gradients
+from .loss import Conditions, add_noise
 from .optimizers import Group, make_optimizer, rate_at, set_rate
+from .recorded import Recorder
 
 # Raises to cancel. Arguments: steps done, steps in all, losses so far, seconds since the first step, without snapshots.
 OnStep = Callable[[int, int, list[float], float], None]
@@ -45,7 +47,8 @@ class Trainee:
     """A model ready to be trained.
 
     model: as network.trainable_view makes it. groups: the adapters' float32 parameters.
-    options: transformer_options for the model; copied for each step.
+    options: transformer_options for the model; copied for each step. recorded: steps are recorded and replayed.
+    roomy: memory is plenty, so that records are kept while a snapshot's portraits are drawn.
     """
 
     model: Any
@@ -53,6 +56,8 @@ class Trainee:
     captions: Captions
     device: torch.device
     options: dict[str, Any] = field(default_factory=dict)
+    recorded: bool = False
+    roomy: bool = False
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -110,25 +115,31 @@ def train(
     others: class pictures. average: of the parameters, which follows them. Raises NotANumberError when the loss is no longer a number.
     """
     optimizer = make_optimizer(trainee.groups, config, trainee.device)
+    gradients = Gradients(trainee.model, trainee.options, trainee.parameters, config, Recorder(trainee.recorded))
     generator = torch.Generator().manual_seed(config.seed)
     losses = resume(optimizer, generator)
     marks = snapshot_steps(steps, snapshots)
     begun, first, paused = time.monotonic(), len(losses), 0.0
-    for step in range(first, steps):
-        on_step(step, steps, losses, time.monotonic() - begun - paused)
-        set_rate(optimizer, rate_at(step, steps, config))
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(_gradients(trainee, bank, others, config, generator))
-        _check_number(losses, config)
-        nn.utils.clip_grad_norm_(trainee.parameters, config.max_gradient_norm)
-        optimizer.step()
-        if average:
-            average.update()
-        if step + 1 in marks:
-            stopped = time.monotonic()
-            optimizer.zero_grad(set_to_none=True)
-            on_snapshot(Moment(step + 1, losses, optimizer, generator))
-            paused += time.monotonic() - stopped
+    try:
+        for step in range(first, steps):
+            on_step(step, steps, losses, time.monotonic() - begun - paused)
+            set_rate(optimizer, rate_at(step, steps, config))
+            gradients.clear()
+            loss = _add_gradients(gradients, trainee, bank, others, config, generator)
+            nn.utils.clip_grad_norm_(trainee.parameters, config.max_gradient_norm)
+            optimizer.step()
+            if average:
+                average.update()
+            losses.append(float(loss))  # waits for a card, which is late with what comes before
+            _check_number(losses, config)
+            if step + 1 in marks:
+                stopped = time.monotonic()
+                if not trainee.roomy:
+                    gradients.release()
+                on_snapshot(Moment(step + 1, losses, optimizer, generator))
+                paused += time.monotonic() - stopped
+    finally:
+        gradients.release()
     seconds = time.monotonic() - begun - paused
     on_step(steps, steps, losses, seconds)
     return Run(losses, seconds, steps - first)
@@ -139,25 +150,33 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
     return sorted({math.ceil(steps * (number + 1) / count) for number in range(count)})
 
 
-def _gradients(
-    trainee: Trainee, bank: LatentBank, others: LatentBank | None, config: TrainConfig, generator: torch.Generator
-) -> float:
-    """Add the gradients of one step's batches; returns their mean loss (on the person's own pictures)."""
+def _add_gradients(
+    gradients: Gradients,
+    trainee: Trainee,
+    bank: LatentBank,
+    others: LatentBank | None,
+    config: TrainConfig,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Add the gradients of one step's batches; returns their mean loss [] (on the person's own pictures)."""
 
-    def loss_on(pictures: LatentBank, conditions: Callable[[], Conditions], photo: int | None = None) -> torch.Tensor:
+    def add(
+        pictures: LatentBank, conditions: Callable[[], Conditions], weight: float, photo: int | None = None
+    ) -> torch.Tensor:
         batch = pictures.batch(config.batch_size, generator, photo)
-        return diffusion_loss(trainee.model, conditions(), batch, config, generator, trainee.device, trainee.options)
+        noised = add_noise(trainee.model, batch, config, generator, trainee.device)
+        return gradients.add(conditions(), noised, weight)
 
-    captions, total = trainee.captions, 0.0
+    captions, part = trainee.captions, 1 / config.accumulation
+    total = torch.zeros((), device=trainee.device)
     for _ in range(config.accumulation):
         dropped = captions.empty is not None and float(torch.rand((), generator=generator)) < config.caption_dropout
         photo = int(torch.randint(len(captions.each), (), generator=generator)) if captions.each else None
         own = captions.person if photo is None else captions.each[photo]
-        loss = loss_on(bank, captions.empty if dropped and captions.empty else own, photo)
-        (loss / config.accumulation).backward()
-        total += float(loss.detach()) / config.accumulation
+        loss = add(bank, captions.empty if dropped and captions.empty else own, part, photo)
+        total = total + loss * part
         if others is not None and captions.others is not None:
-            (loss_on(others, captions.others) * config.prior_weight / config.accumulation).backward()
+            add(others, captions.others, config.prior_weight * part)
     return total
 
 

@@ -231,7 +231,8 @@ class _Checkpointed:
             with recall.next_pass():
                 return self.forward(*inputs, **next(passes, _snapshot(at_first)))
 
-        return checkpoint(run, use_reentrant=False)
+        # no random numbers: a step that is recorded may not ask for their state
+        return checkpoint(run, use_reentrant=False, preserve_rng_state=False)
 
 
 def _snapshot(options: dict[str, Any]) -> dict[str, Any]:

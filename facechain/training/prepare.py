@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,13 +13,15 @@ from ..person import Person
 from .config import TrainConfig
 from .data import LatentBank
 from .host import Host, TextEncoder
+from .lean import settle, settled_bytes
 from .loop import Captions, Trainee
-from .loss import Conditions, diffusion_loss
+from .loss import Conditions, add_noise, loss_of
 from .memory import computed_again, kept_bytes
 from .network import Adapter, add_adapters, blocks_of, checkpoint_blocks, trainable_view, watch_layers
 from .optimizers import Group
 from .validation import NEGATIVE, PROMPTS, Text, portrait_shape
 
+PLENTY = 0.3  # of the free memory at most is taken for speed where it is "plenty"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -83,17 +85,23 @@ def prepare(
         conditions(person.attributes.phrase, batch) if with_others else None,
         [conditions(caption, batch) for caption in person.captions],
     )
-    trainee = Trainee(model, groups, captions, host.device, host.options())
+    recorded = config.cuda_graphs == "auto" and encoder is None and _wholly_on_card(model)
+    trainee = Trainee(model, groups, captions, host.device, host.options(), recorded)
     blocks = [block for network in networks for block in blocks_of(network)]
-    checkpoint_blocks(_not_kept(blocks, networks, trainee, config, host, bank))
+    again, roomy = _not_kept(blocks, networks, trainee, config, host, bank)
+    checkpoint_blocks(again)
+    if roomy:
+        settle(model.diffusion_model, dtype_of(config, host))
+    trainee = replace(trainee, roomy=roomy)
     portrait = portrait_shape(bank.latents.shape[1:], config.resolution_for(person.size))
     drawn = [conditions(prompt, 1, portrait) for prompt in _prompts(person)]
     return Prepared(trainee, adapters, names, Text(drawn, conditions(NEGATIVE, 1, portrait)), portrait)
 
 
-def usable(conditions: Conditions) -> Conditions:
-    """The same with tensors that may take part in training: those made in inference mode may not."""
-    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in conditions.items()}
+def usable(conditions: Conditions, device: torch.device) -> Conditions:
+    """The same with tensors on the device that may take part in training: those made in inference mode may not."""
+    tensors = {key: value.to(device).clone() for key, value in conditions.items() if isinstance(value, torch.Tensor)}
+    return {**conditions, **tensors}
 
 
 def _prompts(person: Person) -> list[str]:
@@ -106,8 +114,14 @@ def _conditions(
     """The conditions of a text: made once, or each time where the text encoder learns."""
     if encoder is not None:
         return lambda: host.conditions(model, encoder.encode(text), shape)
-    made = usable(host.conditions(model, texts[text], shape))
+    made = usable(host.conditions(model, texts[text], shape), host.device)
     return lambda: made
+
+
+def _wholly_on_card(model: Any) -> bool:
+    """Whether no weight or noise schedule has to be brought over in a step."""
+    parts = [*model.diffusion_model.state_dict().values(), *model.model_sampling.state_dict().values()]
+    return all(tensor.is_cuda for tensor in parts)
 
 
 def _not_kept(
@@ -117,19 +131,23 @@ def _not_kept(
     config: TrainConfig,
     host: Host,
     bank: LatentBank,
-) -> list[nn.Module]:
-    """The blocks whose activations are computed again."""
+) -> tuple[list[nn.Module], bool]:
+    """The blocks whose activations are computed again, and whether a card has plenty of memory besides."""
     if config.checkpointing != "auto":
-        return blocks if config.checkpointing == "on" else []
+        return (blocks if config.checkpointing == "on" else []), False
     generator = torch.Generator().manual_seed(0)
     batch = bank.batch(config.batch_size, generator)
+    noised = add_noise(trainee.model, batch, config, generator, trainee.device)
 
     def forward() -> torch.Tensor:
-        conditions = trainee.captions.person()
-        return diffusion_loss(trainee.model, conditions, batch, config, generator, trainee.device, trainee.options)
+        return loss_of(trainee.model, trainee.captions.person(), noised, config, trainee.options)
 
     kept, rest = kept_bytes(forward, networks, blocks)
-    return [blocks[index] for index in computed_again(kept, rest, host.free_bytes())]
+    free = host.free_bytes()
+    again = [blocks[index] for index in computed_again(kept, rest, free)]
+    wanted = sum(block.whole for block in kept) + rest
+    wanted += settled_bytes(trainee.model.diffusion_model, dtype_of(config, host))
+    return again, trainee.recorded and wanted < PLENTY * free
 
 
 def _halves(adapters: list[Adapter]) -> list[nn.Parameter]:

@@ -231,6 +231,8 @@ class _Training:
             excuse,
             config.compares(person.count),
             self.show,
+            prepared.trainee.recorded,
+            prepared.trainee.roomy,
         )
 
     def _banks(self, steps: int) -> tuple[LatentBank, LatentBank | None]:

@@ -12,8 +12,9 @@ from . import snapshots
 from .config import TrainConfig
 from .host import Host
 from .judge import Judge, Look, Verdict, chosen
-from .loss import Conditions
+from .loss import Conditions, batched
 from .network import Adapter
+from .recorded import Recorder, shapes_of
 from .snapshots import Snapshot
 
 # Two prompts of opposite surroundings: one that keeps the photos' background in both has forgotten how to follow them.
@@ -67,6 +68,8 @@ class Validation:
     """Takes snapshots, draws their portraits with the adapters as they are, and chooses.
 
     judge: None where likeness cannot be measured, because of `excuse`. compares: whether snapshots are. shape: of one latent, [C, ...].
+    recorded: as in Trainee. roomy: memory is plenty, so that a snapshot's portraits are drawn in one batch, which a
+    card does in little more than the time of one.
     portraits: those of each verdict in the same order, [P, H, W, 3] float16.
     """
 
@@ -80,11 +83,16 @@ class Validation:
     excuse: str = ""
     compares: bool = True
     show: Show = lambda *_: None
+    recorded: bool = False
+    roomy: bool = False
     taken: list[Snapshot] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     portraits: list[torch.Tensor] = field(default_factory=list)
     base: Verdict | None = None
     _base_looks: list[Look] | None = None
+
+    def __post_init__(self) -> None:
+        self._drawing = _Drawing(self.model, Recorder(self.recorded and self.roomy))
 
     def begin(self) -> None:
         """The base model's own portraits, where snapshots are to be compared; before the first step."""
@@ -135,12 +143,42 @@ class Validation:
         """The portraits [P, H, W, 3] of the adapters as they are, seed by seed."""
         drawn = []
         with torch.no_grad():
+            wanted = [(seed, conditions()) for seed in SEEDS for conditions in self.text.positive]
             negative = self.text.negative()
-            positive = [conditions() for conditions in self.text.positive]
-            for seed in SEEDS:
-                noise = torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(seed))
-                for conditions in positive:
-                    self.host.check_cancel()
-                    latents = self.host.draw(self.model, conditions, negative, noise, DRAWING_STEPS)
-                    drawn.append(self.host.decode_latents(latents).cpu().float().clone())
+            alike = len({shapes_of(conditions) for _, conditions in wanted}) == 1
+            size = len(wanted) if self.roomy and alike else 1
+            for start in range(0, len(wanted), size):
+                self.host.check_cancel()
+                seeds, positives = zip(*wanted[start : start + size], strict=True)
+                noise = torch.stack([self._noise(seed) for seed in seeds])
+                given = batched(positives), batched([negative] * size)
+                latents = self.host.draw(self._drawing, *given, noise, DRAWING_STEPS)
+                drawn.append(self.host.decode_latents(latents).cpu().float().clone())
         return torch.cat(drawn).nan_to_num(0.0).clamp(0, 1)
+
+    def _noise(self, seed: int) -> torch.Tensor:
+        return torch.randn(self.shape, generator=torch.Generator().manual_seed(seed))
+
+
+class _Drawing:
+    """What samplers need of a model. Its denoising may be recorded, all else is its own."""
+
+    def __init__(self, model: Any, recorder: Recorder) -> None:
+        self._model, self._recorder = model, recorder
+
+    @property
+    def model_sampling(self) -> Any:
+        return self._model.model_sampling
+
+    @property
+    def process_latent_out(self) -> Any:
+        return self._model.process_latent_out
+
+    def apply_model(
+        self, x: torch.Tensor, sigma: torch.Tensor, transformer_options: dict[str, Any], **conditions: Any
+    ) -> torch.Tensor:
+        def denoise(noisy: dict[str, torch.Tensor], conditions: Conditions) -> torch.Tensor:
+            return self._model.apply_model(*noisy.values(), transformer_options=transformer_options, **conditions)
+
+        # a copy: samplers keep what earlier steps gave
+        return self._recorder.run(denoise, {"x": x, "sigma": sigma}, conditions).clone()

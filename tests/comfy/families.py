@@ -191,9 +191,10 @@ def loss(model: Any, clip: Any, vae: Vae, somebody: Any) -> float:
     latents = host.encode_images(somebody.images).clone().repeat(16, 1, 1, 1)
     text = host.encode_text(somebody.caption)
     loaded = host.load_model()
-    conditions = prepare.usable(host.conditions(loaded, text, latents))
-    settings = config.TrainConfig(), torch.Generator().manual_seed(1), host.device
-    return float(losses.diffusion_loss(loaded, conditions, losses.Batch(latents), *settings, host.options()))
+    conditions = prepare.usable(host.conditions(loaded, text, latents), host.device)
+    settings, generator = config.TrainConfig(), torch.Generator().manual_seed(1)
+    noised = losses.add_noise(loaded, losses.Batch(latents), settings, generator, host.device)
+    return float(losses.loss_of(loaded, conditions, noised, settings, host.options()))
 
 
 def denoisings(host: Any, channels: int) -> int:
@@ -201,7 +202,7 @@ def denoisings(host: Any, channels: int) -> int:
     prepare = importlib.import_module("pack.facechain.training.prepare")
     noise = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(2))
     text, loaded, seen = host.encode_text("a woman"), host.load_model(), []
-    conditions = prepare.usable(host.conditions(loaded, text, noise))
+    conditions = prepare.usable(host.conditions(loaded, text, noise), host.device)
     apply = loaded.apply_model
 
     def counted(x: torch.Tensor, *given: Any, **options: Any) -> torch.Tensor:

@@ -35,10 +35,12 @@ def test_sd15_trains_at_512_pixels_in_six_gigabytes(root: Path) -> None:
     assert told["lora_mb"] < 40
 
 
-def test_what_is_not_steps_takes_less_than_a_sixth(root: Path) -> None:
+def test_what_is_not_steps_takes_less_than_a_sixth_of_a_slow_card_and_a_quarter_of_a_fast_one(root: Path) -> None:
     told = parts(root, "--whole")
     seconds = told["whole"]["by phase"]
-    assert seconds["steps"] > 0.85 * sum(seconds.values()), seconds
+    others = sum(seconds.values()) - seconds["steps"]
+    assert others < 0.25 * sum(seconds.values()), seconds
+    assert others < 5, f"less than a sixth of any training of half a minute: {seconds}"
 
 
 def test_weights_in_main_memory_train_as_weights_on_the_card(root: Path) -> None:
@@ -62,14 +64,10 @@ def test_8_bit_adamw_learns(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     from tiny_model import bank, ignore, make_model, make_trainee
 
     from facechain.training.config import config_from
-    from facechain.training.loop import Trainee, train, training_mode
+    from facechain.training.loop import train, training_mode
 
-    device = torch.device("cuda")
     config = config_from("fast", {"optimizer": "AdamW 8-bit"}, rank=8, batch_size=4, learning_rate=2e-2)
-    model = make_model().to(device)
-    with training_mode(0, device):
-        made = make_trainee(model, config)
-        context = made.captions.person()["c_crossattn"].to(device)
-        captions = type(made.captions)(lambda: {"c_crossattn": context})
-        run = train(Trainee(made.model, made.groups, captions, device), bank(), config, 150, ignore)
+    model = make_model().to("cuda")
+    with training_mode(0, torch.device("cuda")):
+        run = train(make_trainee(model, config, device="cuda"), bank(), config, 150, ignore)
     assert sum(run.losses[-20:]) < 0.9 * sum(run.losses[:20])

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from facechain.training import loss as losses
 from facechain.training.config import TrainConfig
 from facechain.training.data import LatentBank
 from facechain.training.loop import Captions, Trainee
-from facechain.training.loss import Batch, diffusion_loss
+from facechain.training.loss import Batch
 from facechain.training.network import add_adapters, blocks_of, checkpoint_blocks, trainable_view, watch_layers
 from facechain.training.optimizers import Group
 
@@ -107,21 +108,26 @@ def names_of(model: Any) -> dict[str, str]:
     return {path: "lora_unet_" + path.replace(".", "_") for path, _ in model.diffusion_model.named_modules()}
 
 
-def make_trainee(model: Any, config: TrainConfig, on_layer: Callable[[], None] = lambda: None) -> Trainee:
+def make_trainee(
+    model: Any, config: TrainConfig, on_layer: Callable[[], None] = lambda: None, device: str = "cpu"
+) -> Trainee:
+    """On a card its steps are recorded."""
     view = trainable_view(model, torch.float32)
     adapters = add_adapters(view.diffusion_model, config, names_of(model))
     watch_layers(view.diffusion_model, on_layer)
     if config.checkpointing == "on":
         checkpoint_blocks(blocks_of(view.diffusion_model))
-    context = torch.randn(config.batch_size, 3, WIDTH, generator=torch.Generator().manual_seed(5))
+    context = torch.randn(config.batch_size, 3, WIDTH, generator=torch.Generator().manual_seed(5)).to(device)
     parameters = [half for adapter in adapters for half in (adapter.down, adapter.up)]
     groups = [Group(parameters, config.learning_rate)]
-    return Trainee(view, groups, Captions(lambda: {"c_crossattn": context}), torch.device("cpu"))
+    captions = Captions(lambda: {"c_crossattn": context}, lambda: {"c_crossattn": 0 * context})
+    return Trainee(view, groups, captions, torch.device(device), recorded=device == "cuda")
 
 
 def loss_of(trainee: Trainee, batch: Batch, generator: torch.Generator, **settings: Any) -> torch.Tensor:
     config = TrainConfig(**settings)
-    return diffusion_loss(trainee.model, trainee.captions.person(), batch, config, generator, trainee.device)
+    noised = losses.add_noise(trainee.model, batch, config, generator, trainee.device)
+    return losses.loss_of(trainee.model, trainee.captions.person(), noised, config)
 
 
 def bank() -> LatentBank:
