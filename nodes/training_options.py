@@ -145,6 +145,14 @@ class TrainingOptions(io.ComfyNode):
                     tooltip="Keep a moving average of the LoRA, of which this much stays at each step, instead of its last weights; 0 "
                     "is off, 0.99 is usual.",
                 ),
+                io.Combo.Input(
+                    "cuda_graphs",
+                    options=["auto", "off"],
+                    default="auto",
+                    optional=True,
+                    tooltip="Record a step and replay it, on an NVIDIA card that holds the whole model: several times as fast, same "
+                    "result. 'off' saves some memory, and helps where a driver cannot do it.",
+                ),
             ],
             outputs=[
                 TrainOptions.Output("options", display_name="options", tooltip="For Train Person LoRA."),
