@@ -22,21 +22,29 @@ from ._host import (
 from ._training_text import TrainableTextEncoder
 
 
+# Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
+TELL_EVERY, SHOW_EVERY = 0.1, 2.0
+
+
 class TrainingProgress:
     """A training on its node: the bar, and as preview the loss curve below the latest validation portraits."""
 
     def __init__(self, title: str) -> None:
         self._title, self._advance = title, progress_bar(1)
         self._shown, self._portraits, self._verdicts = time.monotonic(), None, []
+        self._told = 0.0
         self._first: int | None = None
 
     def __call__(self, step: int, steps: int, losses: list[float], seconds: float) -> None:
         from ..facechain.training.curve import draw_curve, note_of, with_portraits
 
         self._first = step if self._first is None else self._first
-        picture = None
-        if time.monotonic() - self._shown > 2:
-            self._shown = time.monotonic()
+        now, picture = time.monotonic(), None
+        if 0 < step < steps and now - self._told < TELL_EVERY:
+            return check_cancel()
+        self._told = now
+        if now - self._shown > SHOW_EVERY:
+            self._shown = now
             note = note_of(step, steps, losses, seconds, self._first)
             curve = draw_curve(losses, steps, self._title, note, verdicts=self._verdicts)
             picture = with_portraits(curve, self._portraits)
