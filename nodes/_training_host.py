@@ -21,7 +21,6 @@ from ._host import (
 )
 from ._training_text import TrainableTextEncoder
 
-
 # Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
 TELL_EVERY, SHOW_EVERY = 0.1, 2.0
 
