@@ -136,6 +136,7 @@ class _Training:
             with training_mode(config.seed, host.device):
                 prepared, validation, run = self._steps()
                 result = validation.result()
+                validation.release()
                 snapshots.restore(result.snapshot, prepared.adapters)
                 tensors = lora_file.to_tensors(prepared.adapters, prepared.names, config.scale_alpha)
             self._clock.lap("choice")
@@ -213,6 +214,8 @@ class _Training:
         except NotANumberError as error:
             unfinished.forget()  # it would end in the same way
             raise self._kept_last(error, prepared, validation) from error
+        finally:
+            unfinished.finish()
         self._unfinished = unfinished
         clock.split("steps", "validation", run.seconds)
         return prepared, validation, run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,25 +45,26 @@ class Unfinished:
         self._path, self._key = folder / f"{key[:16]}.safetensors", key
         self._adapters, self._validation, self._average = adapters, validation, average
         self._person = person
+        self._writer = ThreadPoolExecutor(1, "facechain-unfinished")
+        self._writing: Future[None] | None = None
 
     def save(self, moment: Moment) -> None:
-        """Write the state atomically. A full disk is told in the log: the training itself can go on."""
-        from safetensors.torch import save
-
+        """Take the state as it is and begin to write it, while the training goes on; `finish` waits for it."""
+        self.finish()
         state = moment.optimizer.state_dict()
         tensors = {"generator": moment.generator.get_state()}
         numbers: dict[str, dict[str, Any]] = {}
         for number, entries in state["state"].items():
             for name, value in entries.items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"optimizer.{number}.{name}"] = value.detach().cpu().contiguous()
+                    tensors[f"optimizer.{number}.{name}"] = _copy(value)
                 else:
                     numbers.setdefault(str(number), {})[name] = value
         for number, adapter in enumerate(self._adapters):
-            tensors[f"adapter.{number}.down"] = adapter.down.detach().cpu().contiguous()
-            tensors[f"adapter.{number}.up"] = adapter.up.detach().cpu().contiguous()
+            tensors[f"adapter.{number}.down"] = _copy(adapter.down)
+            tensors[f"adapter.{number}.up"] = _copy(adapter.up)
         for number, value in enumerate(self._average.values if self._average else []):
-            tensors[f"average.{number}"] = value.cpu().contiguous()
+            tensors[f"average.{number}"] = _copy(value)
         for number, snapshot in enumerate(self._validation.taken):
             for layer, (down, up) in enumerate(snapshot.halves):
                 tensors[f"snapshot.{number}.{layer}.down"], tensors[f"snapshot.{number}.{layer}.up"] = down, up
@@ -76,8 +78,20 @@ class Unfinished:
             "steps": [snapshot.step for snapshot in self._validation.taken],
             "verdicts": [asdict(verdict) for verdict in self._validation.verdicts],
         }
+        metadata = {"format": FORMAT, "person": self._person, "state": json.dumps(about)}
+        self._writing = self._writer.submit(self._write, tensors, metadata)
+
+    def finish(self) -> None:
+        """Wait until what `save` began is written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+        """Atomically. A full disk is told in the log: the training itself can go on."""
+        from safetensors.torch import save
+
         try:
-            metadata = {"format": FORMAT, "person": self._person, "state": json.dumps(about)}
             write_atomically(self._path, save(tensors, metadata))
             self._prune()
         except OSError as error:
@@ -116,6 +130,7 @@ class Unfinished:
         return list(about["losses"])
 
     def forget(self) -> None:
+        self.finish()
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
@@ -144,3 +159,8 @@ class Unfinished:
         files = sorted(self._path.parent.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
         for path in files[:-KEPT]:
             path.unlink(missing_ok=True)
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    """On the CPU, and unchanged by the steps that follow."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

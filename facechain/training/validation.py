@@ -110,6 +110,10 @@ class Validation:
         self.portraits.append(pictures.half())
         self.show(pictures, verdict)
 
+    def release(self) -> None:
+        """Give back the memory of what was recorded; the next drawing is recorded anew."""
+        self._drawing.recorder.release()
+
     def result(self) -> Result:
         """What the snapshots come to. The adapters stay as they are at the end of it."""
         if self.judge is None and self.compares:
@@ -164,7 +168,7 @@ class _Drawing:
     """What samplers need of a model. Its denoising may be recorded, all else is its own."""
 
     def __init__(self, model: Any, recorder: Recorder) -> None:
-        self._model, self._recorder = model, recorder
+        self._model, self.recorder = model, recorder
 
     @property
     def model_sampling(self) -> Any:
@@ -181,4 +185,4 @@ class _Drawing:
             return self._model.apply_model(*noisy.values(), transformer_options=transformer_options, **conditions)
 
         # a copy: samplers keep what earlier steps gave
-        return self._recorder.run(denoise, {"x": x, "sigma": sigma}, conditions).clone()
+        return self.recorder.run(denoise, {"x": x, "sigma": sigma}, conditions).clone()

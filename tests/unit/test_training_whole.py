@@ -15,7 +15,7 @@ from tiny_training import NAME, Cancelled, TinyHost, ignore, make_person
 
 from facechain.errors import TrainingError
 from facechain.faces.base import EngineInfo, Face, FaceEngine
-from facechain.training import snapshots, trainer, validation
+from facechain.training import snapshots, trainer, unfinished, validation
 from facechain.training.config import TrainConfig
 from facechain.training.curve import curve_of, with_portraits
 from facechain.training.options import ClassPictures
@@ -191,6 +191,18 @@ def test_a_damaged_state_is_passed_over_and_few_are_kept(tmp_path: Path) -> None
     states[1].write_bytes(states[1].read_bytes()[:500])
     trained = train_person(make_person(), config("last", seed=3), ScriptedHost(tmp_path, *[ALIKE] * 3), ignore)
     assert trained.report["resumed_after"] == 0
+
+
+def test_a_state_that_cannot_be_written_is_told_and_the_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, _content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(unfinished, "write_atomically", full)
+    trained = train_person(make_person(), config("last"), ScriptedHost(tmp_path, *[ALIKE] * 3), ignore)
+    assert trained.path.is_file()
+    assert "could not be kept for resuming" in caplog.text and "No space left" in caplog.text
 
 
 def test_a_loss_that_breaks_down_leaves_the_last_good_snapshot(tmp_path: Path, taken: list[Any]) -> None:
