@@ -13,15 +13,16 @@ installed, or in the one that --peer-python names; else that peer is left out.
 so seconds of one core a step (and GB above the loaded model):
 
              64 px        256 px       512 px
-pack         1.88 (0.22)  8.2 (0.48)   36.2 (1.30)
-core        30.2  (1.46)  39.4 (1.49)  92.1 (3.22)    16x at 64 px, 4.8x at 256, 2.5x at 512; 0.32 and 0.40 of its memory
+pack         1.88 (0.22)  7.8 (0.50)   30.0 (1.36)
+core        30.2  (1.46)  34.0 (1.58)  98.7 (3.05)    16x at 64 px, 4.4x at 256, 3.3x at 512; 0.32 and 0.45 of its memory
 diffusers    2.99 (0.16)  12.3 (0.53)                 1.6x at 64 px, 1.5x at 256; 0.9 of its memory at 256
 FaceChain    3.14 (0.16)  12.5 (0.92)                 1.7x; with --checkpointing off, as it has, 1.7x at 256 (7.4 s)
 
-At 256 px the pack was measured once more after the others (8.9 in the same run, 4.4x core, before convolutions were kept for
-the second pass). At 512 px both are of one run; single steps differ by a tenth between runs here (pack 32.2 to 36.6).
+At 256 and 512 px pack and core are of one run; another at 512 gave 31.1 (1.47) and 101.4 (3.13), 3.3x and 0.47. The others
+and 64 px were measured before the pack convolved by Winograd and kept attention and wide layers for the second pass,
+which made its step 1.13x as fast at 256 px and 1.25x at 512 (both in one process by turns, the least of four and of two).
 SDXL at 64 px: pack 7.2 (0.49), core 50.5 (6.10): 7.1x with 0.08 of its memory above the model, 0.65 in all (10.8 GB).
-SD 1.5's memory in all, the model's 3.2 GB included, is 0.80 of core's at 256 px and 0.72 at 512. 3x FaceChain's steps is not
+SD 1.5's memory in all, the model's 3.2 GB included, is 0.79 of core's at 256 px and 0.75 at 512. 3x FaceChain's steps is not
 reached: both then do little else than the same products in float32. These processors have no bfloat16, in which a
 single step takes minutes.
 
