@@ -125,4 +125,4 @@ def _fill(network: Any) -> None:
             drawn = numbers.expand(rounds, -1).flatten()[begun : begun + tensor.numel()]
             tensor.copy_(drawn.view_as(tensor)).mul_(0.5 / tensor[0].numel() ** 0.5)
         else:
-            tensor.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+            tensor.fill_(1.0 if name.endswith("weight") else 0.0)  # of norms, whatever they are called; biases

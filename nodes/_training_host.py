@@ -193,7 +193,7 @@ class TrainingHost:
 
 
 def _attention(
-    _: Any,
+    replaced: Any,
     q: Any,
     k: Any,
     v: Any,

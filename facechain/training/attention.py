@@ -18,13 +18,10 @@ KERNEL = "_scaled_dot_product_flash_attention_for_cpu"  # and KERNEL_backward; s
 
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
-    """scaled_dot_product_attention(q, k, v), bit by bit; None where torch would not use the kernel named above.
-
-    q: [B, heads, N, D], k and v: [B, heads, M, D]. Without a mask and without dropout.
-    """
-    if not (
-        q.device.type == "cpu" and hasattr(torch.ops.aten, KERNEL) and hasattr(torch.ops.aten, f"{KERNEL}_backward")
-    ):
+    """What torch's own attention gives, bit by bit; None where torch would not use the kernel named above."""
+    # q: [B, heads, N, D], k and v: [B, heads, M, D]; without a mask and without dropout
+    known = hasattr(torch.ops.aten, KERNEL) and hasattr(torch.ops.aten, f"{KERNEL}_backward")
+    if q.device.type != "cpu" or not known:
         return None
     if torch._fused_sdp_choice(q, k, v) != SDPBackend.FLASH_ATTENTION.value:  # type: ignore[attr-defined]
         return None
@@ -34,12 +31,12 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        out, sums = recalled(lambda: getattr(torch.ops.aten, KERNEL)(q, k, v))
+        out, sums = recalled(lambda: torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v))
         ctx.save_for_backward(q, k, v, out, sums)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        backward = getattr(torch.ops.aten, f"{KERNEL}_backward")
+        backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
         return backward(gradient, *ctx.saved_tensors, 0.0, False)

@@ -1,9 +1,7 @@
 """3x3 convolutions on the CPU with a quarter of the multiplications, after Winograd.
 
-Tiles of 4x4 outputs are products of transformed tiles of 6x6 inputs and transformed weights, place by place: 36
-multiplications for 144 (Lavin and Gray, 2016, "Fast Algorithms for Convolutional Neural Networks"). They round like
-plain sums: the root mean square of the errors of outputs around 1 is 1.1e-6 to 1.4e-6 at 128 to 1280 channels, that of
-oneDNN's own convolution 0.6e-6 to 1.8e-6. With the usual points 0, +-1 and +-2 for POINTS it would be 2.8e-6.
+Tiles of outputs are products of transformed tiles of inputs and of transformed weights, place by place.
+They round like plain sums.
 """
 
 from __future__ import annotations
@@ -15,14 +13,18 @@ from functools import cache
 import torch
 from torch.nn.functional import pad
 
-TILE, WINDOW = 4, 6  # outputs and inputs of a tile, in each direction
-POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)  # exact in binary, and nearer to 1 than 2 is; the sixth is infinity
+# Lavin and Gray, 2016, "Fast Algorithms for Convolutional Neural Networks".
+TILE, WINDOW = 4, 6  # outputs and inputs of a tile, in each direction: 36 multiplications for 144
+# Exact in binary, and nearer to 1 than 2 is; the sixth is infinity. The root mean square of the errors of outputs around 1
+# is 1.1e-6 to 1.4e-6 at 128 to 1280 channels, that of oneDNN's own convolution 0.6e-6 to 1.8e-6. With the usual points,
+# 0, +-1 and +-2, it would be 2.8e-6.
+POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 AT_ONCE = 64  # output channels whose weights are transformed at once, in the processor's cache
 CACHED = 2**18  # numbers of the input's tiles that are transformed at once, for the same reason
 
 
 def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """conv2d(x, weight, bias, padding=1). x: [B, C, H, W], weight: [K, C, 3, 3], both float32; result [B, K, H, W]."""
+    """What conv2d gives with a padding of 1: of x [B, C, H, W] and weight [K, C, 3, 3], both float32, [B, K, H, W]."""
     return _products(x, weight, bias)
 
 

@@ -103,8 +103,11 @@ class MixedJobs:
         (train,) = [key for key, node in prompt.items() if node["class_type"] == "FaceChain_TrainPersonLoRA"]
         prompt[train]["inputs"]["steps"] = 500
 
+        asked: list[int] = []
+
         def on_event(kind: str, data: dict[str, Any]) -> None:
-            if kind == "progress" and data["node"] == train and data["value"] == 3:
+            if kind == "progress" and data["node"] == train and data["value"] >= 3 and not asked:
+                asked.append(data["value"])
                 threading.Thread(target=self._client.interrupt).start()
 
         try:
