@@ -21,18 +21,25 @@ def main() -> int:
     except comfy_host.HostError as error:
         raise SystemExit(f"error: {error}") from None
     python = str(host.python)
-    checks = [[python, "-m", "ruff", "check", "."], [python, "-m", "ruff", "format", "--check", "."]]
-    if host.users_own:
-        checks = []  # the user's environment need not have the linters, nor pytest-xdist
-    else:
-        checks.append([python, "-m", "pyright"])
-    failed = [check for check in checks if subprocess.call(check, cwd=comfy_host.ROOT)]
+    # the user's environment need not have the linters, nor pytest-xdist
+    checks = [] if host.users_own else [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["pyright"]]
+    running = [(check, start([python, "-m", *check])) for check in checks]  # beside the tests
     options, environment = ([], {}) if host.users_own else side_by_side(cores())
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    # compiled files are kept for the many servers that are started, but not in the checkout
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(comfy_host.HOST / "pycache"), **environment}
     code = subprocess.call([python, "-m", "pytest", *options, *sys.argv[1:]], cwd=comfy_host.ROOT, env=environment)
-    for check in failed:
-        comfy_host.say(f"failed: {' '.join(check[1:])}")
-    return code or bool(failed)
+    for check, process in running:
+        told, _ = process.communicate()
+        if process.returncode:
+            comfy_host.say(f"{told}\nfailed: {' '.join(check)}")
+            code = code or 1
+    return code
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=comfy_host.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+    )
 
 
 def cores() -> int:
