@@ -190,11 +190,11 @@ def test_a_deleted_person_leaves_nothing_behind(
         "look": node("PreviewImage", images=["train", 4]),
     }  # fmt: skip
 
-    asked: list[int] = []
+    cancelled: list[int] = []
 
     def cut_off(kind: str, data: dict[str, Any]) -> None:
-        if kind == "progress" and data["node"] == "train" and data["value"] >= 20 and not asked:
-            asked.append(data["value"])
+        if kind == "progress" and data["node"] == "train" and data["value"] >= 20 and not cancelled:
+            cancelled.append(data["value"])
             threading.Thread(target=client.interrupt).start()
 
     with pytest.raises(JobError):
