@@ -16,6 +16,7 @@ library is imported here, so that any Python 3.10+ can run it.
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import functools
 import json
@@ -157,6 +158,7 @@ def _unpack_comfyui(target: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(archive.read(entry))
     unfinished.rename(target)
+    compileall.compile_dir(target, quiet=2, workers=0)  # once for the many servers that tests start
 
 
 def _environment(comfy: Path, extra_requirements: tuple[str, ...]) -> Path:

@@ -63,13 +63,22 @@ def install(venv: Path, stages: dict[str, list[str]]) -> Path:
         busy.touch()
         size = " (several GB the first time)" if stage == "torch" else ""
         say(f"Installing {stage}: {len(requirements)} packages{size} ...")
-        # to compile all 20,000 files takes a minute; Python compiles those that are imported, at their first import
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         run([*pip, *requirements], f"pip could not install the {stage} packages; see its message above and run again.")
         done[stage] = requirements
         stamps.write_text(json.dumps(done, indent=1))
+    if busy.exists():
+        # with all cores, where pip takes one; some packages carry files on purpose that are no Python
+        compile_all = [str(python), "-m", "compileall", "-qq", "-j", "0", packages_of(python)]
+        subprocess.run(compile_all)
     busy.unlink(missing_ok=True)
     return python.absolute()
+
+
+def packages_of(python: Path) -> str:
+    """Where that Python's packages lie."""
+    told = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True)
+    return told.stdout.decode().strip()
 
 
 def run(command: list[str], remedy: str) -> None:

@@ -25,8 +25,7 @@ def main() -> int:
     checks = [] if host.users_own else [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["pyright"]]
     running = [(check, start([python, "-m", *check])) for check in checks]  # beside the tests
     options, environment = ([], {}) if host.users_own else side_by_side(cores())
-    # compiled files are kept for the many servers that are started, but not in the checkout
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(comfy_host.HOST / "pycache"), **environment}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
     code = subprocess.call([python, "-m", "pytest", *options, *sys.argv[1:]], cwd=comfy_host.ROOT, env=environment)
     for check, process in running:
         told, _ = process.communicate()
