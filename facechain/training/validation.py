@@ -147,9 +147,10 @@ class Validation:
         """The portraits [P, H, W, 3] of the adapters as they are, seed by seed."""
         drawn = []
         with torch.no_grad():
-            wanted = [(seed, conditions()) for seed in SEEDS for conditions in self.text.positive]
+            positive = [conditions() for conditions in self.text.positive]
+            wanted = [(seed, conditions) for seed in SEEDS for conditions in positive]
             negative = self.text.negative()
-            alike = len({shapes_of(conditions) for _, conditions in wanted}) == 1
+            alike = len({shapes_of(conditions) for conditions in positive}) == 1
             size = len(wanted) if self.roomy and alike else 1
             for start in range(0, len(wanted), size):
                 self.host.check_cancel()
