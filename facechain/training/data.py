@@ -60,7 +60,8 @@ def plan_crops(photos: int, size: int, config: TrainConfig, steps: int) -> list[
     VIEWS times at least, for encoding must not take longer than training. The same settings and seed give the same crops.
     """
     generator = torch.Generator().manual_seed(config.seed)
-    per_photo = max(1, min(config.crops_per_photo, round(steps * config.batch_size / photos / VIEWS)))
+    shown = steps * config.batch_size * config.accumulation
+    per_photo = max(1, min(config.crops_per_photo, round(shown / photos / VIEWS)))
     crops = []
     for index in range(photos * per_photo):
         share, height = (_uniform(*bounds, generator) for bounds in (config.face_share, config.face_height))

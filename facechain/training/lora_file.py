@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,8 +113,18 @@ def _captions(person: Person) -> dict[str, int]:
 
 
 def check_room(folder: Path, adapters: Sequence[Adapter]) -> None:
-    """Raises TrainingError where the disk has no room for the adapters' file, and a little more for its portraits."""
+    """Raises TrainingError where the folder is not writable, or its disk has no room for the adapters' file.
+
+    A little more is asked for, for its portraits.
+    """
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise TrainingError(
+            f"the LoRA could not be written to {there} ({error.strerror})",
+            "Free some space there, or let ComfyUI write into that folder; then queue again",
+        ) from error
     needed = sum(adapter.down.numel() + adapter.up.numel() for adapter in adapters) * DTYPE.itemsize + BESIDE
     free = shutil.disk_usage(there).free
     if free < needed:
@@ -135,7 +146,8 @@ def write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str]) -
     except OSError as error:
         raise TrainingError(
             f"the LoRA {path.name} could not be written to {path.parent} ({error.strerror})",
-            "Free some space there, then queue again: the training goes on from the last snapshot before its end",
+            "Free some space there, or let ComfyUI write into that folder; then queue again: the training goes on "
+            "from the last snapshot before its end",
         ) from error
     kept = _read(path)
     if (

@@ -84,7 +84,11 @@ def loss_of(
 
 
 def head_weights(head: torch.Tensor, focus: float, dims: int) -> torch.Tensor:
-    """Weights of mean 1 each picture: (1 - focus) outside the head against 1 in it. [B, h, w] to [B, 1, (1,) h, w]."""
+    """Weights of mean 1 each picture: (1 - focus) outside the head against 1 in it. [B, h, w] to [B, 1, (1,) h, w].
+
+    A picture whose mask is empty counts alike all over: at focus 1 it would teach nothing.
+    """
     weights = 1 - focus * (1 - head)
-    weights = weights / weights.mean((-2, -1), keepdim=True).clamp_min(1e-6)
+    mean = weights.mean((-2, -1), keepdim=True)
+    weights = torch.where(mean > 1e-6, weights / mean.clamp_min(1e-6), torch.ones_like(weights))
     return weights.view(len(head), *(1 for _ in range(dims - 3)), *head.shape[1:])

@@ -23,7 +23,7 @@ from dataclasses import replace
 from facechain.errors import FaceChainError
 from facechain.own_style import save_style
 from facechain.person import load_person, save_person
-from facechain.training.lora_file import write
+from facechain.training.lora_file import check_room, write
 from tiny_training import make_person
 import torch
 
@@ -38,7 +38,9 @@ if sys.argv[3] == "full":
 else:
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 told = []
+before_the_first_step = () if sys.argv[3] == "full" else (lambda: check_room(disk / "loras" / "facechain", []),)
 for save in (
+    *before_the_first_step,
     lambda: save_person(replace(person, quality=person.quality / 2), file),
     lambda: save_style(style, lora="b.safetensors", trigger="ink", prompt="ink", size=512, family="SD 1.5"),
     lambda: write(disk / "loras" / "anna.safetensors", {"x": torch.zeros(9000)}, {}),

@@ -74,6 +74,7 @@ def test_the_seed_decides_the_crops_and_few_steps_need_few() -> None:
     assert plan_crops(3, SIZE, TrainConfig(seed=1), 600) != plan_crops(3, SIZE, TrainConfig(seed=2), 600)
     assert len(plan_crops(3, SIZE, TrainConfig(), 600)) == 48
     assert len(plan_crops(3, SIZE, TrainConfig(), 1)) == 3
+    assert len(plan_crops(3, SIZE, TrainConfig(accumulation=4), 150)) == 48, "as many pictures are seen"
 
 
 def test_cut_keeps_the_face_in_its_place_and_mirrors() -> None:

@@ -63,6 +63,7 @@ def test_the_head_mask_weighs_the_loss() -> None:
     assert weights.shape == (2, 1, 4, 4) and weights.mean().item() == pytest.approx(1.0)
     assert float(weights[0, 0, 0, 0] / weights[0, 0, 3, 0]) == pytest.approx(5.0)
     assert head_weights(head, 0.8, 5).shape == (2, 1, 1, 4, 4)
+    assert (head_weights(0 * head, 1.0, 4) == 1).all(), "an empty mask must not make a picture count for nothing"
     with training_mode(0, CPU):
         trainee = make_trainee(make_model(), TrainConfig())
         latents = bank().latents
