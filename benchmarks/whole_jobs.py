@@ -93,6 +93,7 @@ def _measure(server: comfy_host.Server, base: Path, arguments: argparse.Namespac
     uploads = {name: [client.upload(picture, name) for picture in found] for name, found in pictures.items()}
     settings = {"EmptyLatentImage": {"width": side, "height": side}, "FaceChain_Preprocess": {"size": str(side)}}
     settings["FaceChain_LoadPerson"] = {"name": "person 1"}
+    known: set[Path] = set()
     for name in arguments.jobs:
         prompt = workflow(name, Choices(CHECKPOINT, settings, faces="1, 2"), uploads)
         idle, begun = min(used, default=0.0), time.monotonic()
@@ -108,15 +109,16 @@ def _measure(server: comfy_host.Server, base: Path, arguments: argparse.Namespac
             json.dumps({"job": name, "seconds": round(whole, 1), "peak_gb_above_idle": peak, "nodes": seconds}),
             flush=True,
         )
-        for report in _reports(base):
+        for report in _reports(base, known):
             print(json.dumps(report), flush=True)
 
 
-def _reports(base: Path) -> Iterator[dict[str, Any]]:
-    """Phases of the trainings so far, from the LoRA files."""
+def _reports(base: Path, known: set[Path]) -> Iterator[dict[str, Any]]:
+    """Phases of the trainings that are not told yet, from the LoRA files."""
     from safetensors import safe_open
 
-    for path in sorted((base / "models" / "loras").rglob("*.safetensors")):
+    for path in sorted(set((base / "models" / "loras").rglob("*.safetensors")) - known):
+        known.add(path)
         with safe_open(path, framework="numpy") as file:
             told = json.loads((file.metadata() or {})["facechain"])["report"]
         yield {"lora": path.name, "steps": told.get("steps"), "seconds": told.get("seconds")}

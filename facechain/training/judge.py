@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .. import onnx
 from ..errors import ModelFileError
 from ..faces import ENGINES
 from ..faces.base import Face, FaceEngine
@@ -74,6 +75,11 @@ class Judge:
         self._reference = replace(whole, embeddings=whole.embeddings[list(compared)])
         self._engine, self._prompts = engine, prompts
         self._photos = [_photo(image, mask) for image, mask in zip(person.images, person.masks, strict=True)]
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its networks leave a graphics card alone."""
+        return self._engine.info().provider == onnx.CPU
 
     def look(self, portraits: torch.Tensor) -> list[Look]:
         """portraits: [P, H, W, 3] float 0..1."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import TrainingError
+from ..installing import install_command
 from .config import Layers, TrainConfig
 from .gated import Gated
 from .lean import LowRank, is_lean, make_lean
@@ -106,6 +108,19 @@ def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
     return new
 
 
+def import_ahead() -> None:
+    """Begin to import peft, which takes seconds, on a thread. add_adapters waits for it, and raises its error anew."""
+    ThreadPoolExecutor(1, "facechain-import").submit(_import_peft)
+
+
+def _import_peft() -> None:
+    """Raises TrainingError where it is not there."""
+    try:
+        import peft.tuners.lora  # noqa: F401
+    except ImportError as error:
+        raise TrainingError(f"the package peft cannot be imported ({error})", f"Run: {install_command()}") from error
+
+
 def add_adapters(
     network: nn.Module, config: TrainConfig, names: Mapping[str, str], device: torch.device | None = None
 ) -> list[Adapter]:
@@ -114,8 +129,9 @@ def add_adapters(
     names: layers that the LoRA file format can name, by path inside network. device: where the adapters lie;
         None: where their layer's weights do, which the host may have left in main memory.
     The branches begin as zero (the up half is zero), seeded by torch's global generator, in float32.
-    Raises TrainingError when no layer matches.
+    Raises TrainingError when no layer matches, or peft is not there.
     """
+    _import_peft()
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 

@@ -86,7 +86,8 @@ def write_samples(lora: Path, portraits: Sequence[torch.Tensor]) -> None:
 
     columns = [np.concatenate(to_pixels(pictures.float()), 0) for pictures in portraits]
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(columns, 1)).save(file, "PNG")
+    sheet = Image.fromarray(np.concatenate(columns, 1))
+    sheet.save(file, "PNG", compress_level=3)  # in half the time of the default, a fifth larger
     try:
         write_atomically(lora.with_suffix(".png"), file.getvalue())
     except OSError as error:

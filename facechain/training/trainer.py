@@ -6,7 +6,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from .average import Average
 from .config import TrainConfig
 from .data import LatentBank, encode_bank, encode_pictures
 from .host import Host
-from .judge import held_out, judge_for
+from .judge import Judge, held_out, judge_for
 from .loop import Moment, NotANumberError, Run, train, training_mode
+from .network import import_ahead
 from .options import ClassPictures
 from .prepare import Prepared, dtype_of, encode_texts, prepare
 from .unfinished import Unfinished
@@ -133,10 +134,9 @@ class _Training:
         person, config, host = self.person, self.config, self.host
         self._clock = _Clock()
         try:
-            with training_mode(config.seed, host.device):
-                prepared, validation, run = self._steps()
+            with training_mode(config.seed, host.device), ExitStack() as ending:
+                prepared, validation, run = self._steps(ending)
                 result = validation.result()
-                validation.release()
                 snapshots.restore(result.snapshot, prepared.adapters)
                 tensors = lora_file.to_tensors(prepared.adapters, prepared.names, config.scale_alpha)
             self._clock.lap("choice")
@@ -172,10 +172,11 @@ class _Training:
     def _device(self) -> str:
         return f"{self.host.device} {dtype_of(self.config, self.host)}".replace("torch.", "")
 
-    def _steps(self) -> tuple[Prepared, Validation, Run]:
-        """Encode, prepare, train."""
+    def _steps(self, ending: ExitStack) -> tuple[Prepared, Validation, Run]:
+        """Encode, prepare, train. ending: gives back what the validation holds, however the training ends."""
         person, config, host, clock = self.person, self.config, self.host, self._clock
         steps = config.steps_for(person.count)
+        import_ahead()
         bank, others = self._banks(steps)
         clock.lap("latents")
         texts = encode_texts(person, config, host, others is not None)
@@ -184,6 +185,7 @@ class _Training:
         clock.lap("load")
         prepared = prepare(person, config, host, loaded, texts, bank, others is not None)
         validation = self._validation(prepared)
+        ending.callback(validation.release)
         lora_file.check_room(self.path.parent, prepared.adapters)
         average = Average(prepared.trainee.parameters, config.ema) if config.ema else None
         folder, adapters = host.unfinished_folder(), prepared.adapters
@@ -191,6 +193,10 @@ class _Training:
         clock.lap("preparation")
         validation.begin()
         clock.lap("validation")
+
+        def on_step(*told: Any) -> None:
+            validation.settle(wait=False)
+            self.progress(*told)
 
         def on_snapshot(moment: Moment) -> None:
             with average.shown() if average else nullcontext():
@@ -204,7 +210,7 @@ class _Training:
                 bank,
                 config,
                 steps,
-                self.progress,
+                on_step,
                 on_snapshot=on_snapshot,
                 snapshots=config.snapshots_for(person.count),
                 resume=unfinished.take_up,
@@ -236,6 +242,7 @@ class _Training:
             self.show,
             prepared.trainee.recorded,
             prepared.trainee.roomy,
+            beside=judge is not None and _leaves_room(host.device, judge),
         )
 
     def _banks(self, steps: int) -> tuple[LatentBank, LatentBank | None]:
@@ -254,6 +261,7 @@ class _Training:
 
     def _kept_last(self, error: NotANumberError, prepared: Prepared, validation: Validation) -> TrainingError:
         """The error, after writing the last good snapshot under a name of its own where there is one."""
+        validation.settle()
         if not validation.taken:
             return error
         last = validation.taken[-1]
@@ -268,6 +276,11 @@ class _Training:
         about = lora_file.metadata(self.person, self.host.base, replace(self.config, steps=last.step), "", told)
         lora_file.write(path, tensors, about)
         return TrainingError(f"{error.message}; the snapshot of step {last.step} is kept as {path.name}", error.remedy)
+
+
+def _leaves_room(device: torch.device, judge: Judge) -> bool:
+    """Whether a card can train while portraits are judged: on a CPU both would want the same cores."""
+    return device.type != "cpu" and judge.on_cpu
 
 
 class _Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -72,14 +72,12 @@ class Unfinished:
         groups = [{k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]]
         about = {
             "key": self._key,
-            "losses": moment.losses,
+            "losses": list(moment.losses),
             "numbers": numbers,
             "groups": groups,
             "steps": [snapshot.step for snapshot in self._validation.taken],
-            "verdicts": [asdict(verdict) for verdict in self._validation.verdicts],
         }
-        metadata = {"format": FORMAT, "person": self._person, "state": json.dumps(about)}
-        self._writing = self._writer.submit(self._write, tensors, metadata)
+        self._writing = self._writer.submit(self._write, tensors, about, self._validation.all_verdicts())
 
     def finish(self) -> None:
         """Wait until what `save` began is written."""
@@ -87,10 +85,14 @@ class Unfinished:
         if writing is not None:
             writing.result()
 
-    def _write(self, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    def _write(
+        self, tensors: dict[str, torch.Tensor], about: dict[str, Any], verdicts: Callable[[], list[Verdict]]
+    ) -> None:
         """Atomically. A full disk is told in the log: the training itself can go on."""
         from safetensors.torch import save
 
+        about["verdicts"] = [asdict(verdict) for verdict in verdicts()]
+        metadata = {"format": FORMAT, "person": self._person, "state": json.dumps(about)}
         try:
             write_atomically(self._path, save(tensors, metadata))
             self._prune()

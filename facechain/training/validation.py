@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +72,9 @@ class Validation:
     judge: None where likeness cannot be measured, because of `excuse`. compares: whether snapshots are. shape: of one latent, [C, ...].
     recorded: as in Trainee. roomy: memory is plenty, so that a snapshot's portraits are drawn in one batch, which a
     card does in little more than the time of one.
-    portraits: those of each verdict in the same order, [P, H, W, 3] float16.
+    beside: portraits are judged while the training goes on; `settle` takes up what has become of them.
+    taken, portraits: the snapshots, and the portraits [P, H, W, 3] float16 of each. verdicts: of those that are judged.
+    base: of the model's own portraits.
     """
 
     host: Host
@@ -85,6 +89,7 @@ class Validation:
     show: Show = lambda *_: None
     recorded: bool = False
     roomy: bool = False
+    beside: bool = False
     taken: list[Snapshot] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     portraits: list[torch.Tensor] = field(default_factory=list)
@@ -93,22 +98,36 @@ class Validation:
 
     def __post_init__(self) -> None:
         self._drawing = _Drawing(self.model, Recorder(self.recorded and self.roomy))
+        self._judging = ThreadPoolExecutor(1, "facechain-judge")  # one, so that verdicts keep their order
+        self._unsettled: deque[tuple[Future[Verdict], torch.Tensor]] = deque()
 
     def begin(self) -> None:
         """The base model's own portraits, where snapshots are to be compared; before the first step."""
         if self.compares and self.judge is not None:
-            pictures = self._draw()
-            self._base_looks = self.judge.look(pictures)
-            self.base = self.judge.verdict(0, self._base_looks, None)
-            self.show(pictures, self.base)
+            self._judge(self._draw(), 0, None)
 
     def add(self, step: int, loss: float) -> None:
         """A snapshot of the adapters as they are."""
         self.taken.append(snapshots.take(step, self.adapters))
-        verdict, pictures = self._judged(step, loss)
-        self.verdicts.append(verdict)
+        pictures = self._draw()
         self.portraits.append(pictures.half())
-        self.show(pictures, verdict)
+        self._judge(pictures, step, loss)
+
+    def settle(self, wait: bool = True) -> None:
+        """Take up and show the verdicts that are there; with wait, all of them. Raises what judging raised."""
+        while self._unsettled and (wait or self._unsettled[0][0].done()):
+            judged, pictures = self._unsettled.popleft()
+            verdict = judged.result()
+            if verdict.step:
+                self.verdicts.append(verdict)
+            else:
+                self.base = verdict
+            self.show(pictures, verdict)
+
+    def all_verdicts(self) -> Callable[[], list[Verdict]]:
+        """A function that gives the verdicts of the snapshots taken by now. It waits for them, on any thread."""
+        settled, coming = list(self.verdicts), [judged for judged, _ in self._unsettled]
+        return lambda: settled + [verdict for judged in coming if (verdict := judged.result()).step]
 
     def release(self) -> None:
         """Give back the memory of what was recorded; the next drawing is recorded anew."""
@@ -116,6 +135,7 @@ class Validation:
 
     def result(self) -> Result:
         """What the snapshots come to. The adapters stay as they are at the end of it."""
+        self.settle()
         if self.judge is None and self.compares:
             last = self.taken[-1]
             return Result(last, [last.step], f"the last snapshot, because {self.excuse}")
@@ -128,7 +148,8 @@ class Validation:
         """The mean of these, unless its portraits are worse than those of the best of them alone."""
         merged = snapshots.mean([self.taken[n] for n in best])
         snapshots.restore(merged, self.adapters)
-        verdict, pictures = self._judged(merged.step, None)
+        pictures = self._draw()
+        verdict = self._verdict(pictures, merged.step, None)
         self.show(pictures, verdict)
         top = max(best, key=lambda n: (self.verdicts[n].score, n))
         if verdict.score < self.verdicts[top].score:
@@ -137,11 +158,20 @@ class Validation:
         self.portraits.append(pictures.half())
         return Result(merged, [self.taken[n].step for n in best], reason, verdict)
 
-    def _judged(self, step: int, loss: float | None) -> tuple[Verdict, torch.Tensor]:
-        pictures = self._draw()
+    def _judge(self, pictures: torch.Tensor, step: int, loss: float | None) -> None:
+        self._unsettled.append((self._judging.submit(self._verdict, pictures, step, loss), pictures))
+        if not self.beside:
+            self.settle()
+
+    def _verdict(self, pictures: torch.Tensor, step: int, loss: float | None) -> Verdict:
+        """step: 0 for the base model, with which the snapshots are compared."""
         if self.judge is None:
-            return Verdict(step, 0.0, 0, len(pictures), 0.0, 0.0, 0.0, loss), pictures
-        return self.judge.verdict(step, self.judge.look(pictures), self._base_looks, loss), pictures
+            return Verdict(step, 0.0, 0, len(pictures), 0.0, 0.0, 0.0, loss)
+        looks = self.judge.look(pictures)
+        if step == 0:
+            self._base_looks = looks
+            return self.judge.verdict(0, looks, None)
+        return self.judge.verdict(step, looks, self._base_looks, loss)
 
     def _draw(self) -> torch.Tensor:
         """The portraits [P, H, W, 3] of the adapters as they are, seed by seed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from facechain.faces.base import EngineInfo, Face, FaceEngine
 from facechain.training import snapshots, trainer, unfinished, validation
 from facechain.training.config import TrainConfig
 from facechain.training.curve import curve_of, with_portraits
+from facechain.training.judge import Verdict
 from facechain.training.options import ClassPictures
 from facechain.training.prepare import prepare
 from facechain.training.trainer import Trained, train_person
@@ -152,7 +155,63 @@ def test_a_photo_that_is_held_out_trains_nobody(tmp_path: Path) -> None:
     assert trained.encoded > 0
 
 
-def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+class WaitingEngine(ScriptedEngine):
+    """Looks at portraits only once it is told to."""
+
+    def __init__(self, angles: Sequence[float | None]) -> None:
+        super().__init__(angles)
+        self.told = threading.Event()
+
+    def analyze(self, images: Sequence[np.ndarray], **what: bool) -> list[list[Face]]:
+        assert self.told.wait(20)
+        return super().analyze(images, **what)
+
+
+def test_portraits_are_judged_while_the_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same LoRA, report and portraits as one after the other."""
+    angles = STRANGER, SOMEWHAT, ALIKE, STRANGER
+    whole = train_person(make_person(), config("best"), ScriptedHost(tmp_path / "whole", *angles), ignore)
+    host = ScriptedHost(tmp_path / "beside")
+    engine = host.engine = WaitingEngine(angles)
+    monkeypatch.setattr(trainer, "_leaves_room", lambda device, judge: True)
+    shown: list[int] = []
+
+    def progress(step: int, *_: object) -> None:
+        if step == 6:
+            assert shown == [], "two batches of portraits wait, and the third step after them has come"
+            engine.told.set()
+
+    def show(_portraits: torch.Tensor, verdict: Verdict) -> None:
+        shown.append(verdict.step)
+
+    beside = train_person(make_person(), config("best"), host, progress, show)
+    assert shown == [0, 4, 8, 12]
+    assert beside.report["chosen"] == [8]
+    assert beside.report["snapshots"] == whole.report["snapshots"]
+    assert beside.report["base_likeness"] == whole.report["base_likeness"]
+    assert all(torch.equal(a, b) for a, b in zip(written(beside), written(whole), strict=True))
+    assert beside.samples is not None and whole.samples is not None and torch.equal(beside.samples, whole.samples)
+
+
+def test_what_breaks_while_judging_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "_leaves_room", lambda device, judge: True)
+    with pytest.raises(IndexError):  # the engine has no further answer
+        train_person(make_person(), config("best"), ScriptedHost(tmp_path, STRANGER, ALIKE), ignore)
+
+
+def test_without_peft_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(TrainingError, match="peft cannot be imported") as caught:
+        train_person(make_person(), config("last"), ScriptedHost(tmp_path), ignore)
+    assert "install.py" in caught.value.remedy
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    monkeypatch.setattr(trainer, "_leaves_room", lambda device, judge: beside)
+
     def host(folder: str) -> ScriptedHost:
         return ScriptedHost(tmp_path / folder, STRANGER, SOMEWHAT, STRANGER, ALIKE)
 
@@ -162,8 +221,11 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path: Path) 
         if step == 10:
             raise Cancelled
 
+    released: list[Any] = []
+    monkeypatch.setattr(validation.Validation, "release", lambda own: released.append(own))
     with pytest.raises(Cancelled):
         train_person(make_person(), config("best"), host("cut"), cut_off)
+    assert len(released) == 1, "the memory of recorded drawings, before the error goes on"
     states = list((tmp_path / "cut" / "unfinished").iterdir())
     assert len(states) == 1 and not (tmp_path / "cut" / "facechain").exists()
     steps: list[int] = []
