@@ -60,6 +60,8 @@ app.registerExtension({
     }
     for (const widget of node.widgets ?? []) {
       widget.label = words.inputs?.[widget.name]?.name ?? widget.label;
+      // an empty box of several lines shows its name in itself ("Nodes 2.0": always the English one)
+      if (widget.label && widget.element?.placeholder === widget.name) widget.element.placeholder = widget.label;
       nameChoices(widget);
     }
     (node.outputs ?? []).forEach((output, index) => {

@@ -29,6 +29,11 @@ SEEN = """() => JSON.stringify({
         [link.id, link.origin_id, link.origin_slot, link.target_id, link.target_slot, link.type]),
 })"""
 
+# Boxes of several lines, of our nodes, that call themselves by an English name.
+ENGLISH_BOXES = """() => app.graph._nodes.filter(node => node.type.startsWith('FaceChain_'))
+    .flatMap(node => node.widgets.filter(widget => widget.element?.placeholder === widget.name))
+    .map(widget => widget.name)"""
+
 # Where the background's widget of the only Preprocess is in the page, in pixels.
 BACKGROUND = """() => {
     const node = app.graph._nodes.find(node => node.type === 'FaceChain_Preprocess');
@@ -154,6 +159,7 @@ def test_a_chinese_front_end_shows_chinese_nodes(chinese_page: FrontEnd, picture
         ours = {kind for kind in titles if kind.startswith("FaceChain_")} - own_titles
         assert ours
         assert {kind: titles[kind] for kind in ours} == {kind: _chinese_name(kind) for kind in ours}
+        assert page.page.evaluate(ENGLISH_BOXES) == []
         page.screenshot(pictures / f"{name}_zh.png")
     assert page.problems == []
 
