@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .lettering import font_for, shortened
 
 # Colours that people who cannot tell red from green still tell apart (Okabe and Ito's palette).
 GOOD = (0, 158, 115)
@@ -60,7 +62,7 @@ def contact_sheet(
     left_out: how many further ones (of: what they are called) the last line says are not shown.
     """
     columns = columns or max(1, min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5)), 12))
-    big, small = ImageFont.load_default(max(11, side // 12)), ImageFont.load_default(max(10, side // 15))
+    big, small = max(11, side // 12), max(10, side // 15)
     line_height = max(10, side // 15) + 4
     words = max((len(t.lines) for t in tiles), default=0)
     cell_w, cell_h = side + _GAP, side + 6 + line_height * words + 2 * _GAP
@@ -68,17 +70,18 @@ def contact_sheet(
     rows = math.ceil(len(tiles) / columns)
     width = columns * cell_w + _GAP
     if title:  # a sheet of one or two pictures is made wide enough for its title
-        width = max(width, min(int(big.getlength(title)) + 2 * _GAP + 1, 5 * side))
+        width = max(width, min(int(font_for(title, big).getlength(title)) + 2 * _GAP + 1, 5 * side))
     height = head + rows * cell_h + (line_height + _GAP if left_out else 0)
     sheet = Image.new("RGB", (width, max(height, head)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
-        draw.text((_GAP, _GAP), _fitting(draw, title, big, width - 2 * _GAP), _INK, big)
+        _write(draw, (_GAP, _GAP), title, big, width - 2 * _GAP)
     for i, one in enumerate(tiles):
         x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
         _draw_tile(sheet, draw, one, (x, y), side, (big, small), line_height)
     if left_out:
-        draw.text((_GAP, height - line_height - _GAP // 2), f"and {left_out} more {of}, not shown", _INK, small)
+        place = (_GAP, height - line_height - _GAP // 2)
+        _write(draw, place, f"and {left_out} more {of}, not shown", small, width - 2 * _GAP)
     return np.asarray(sheet)
 
 
@@ -97,15 +100,25 @@ def grid(pictures: Sequence[np.ndarray], side: int, columns: int) -> np.ndarray:
 
 
 def _draw_tile(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, one: Tile, at: tuple[int, int], side: int, fonts, line_height: int
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    one: Tile,
+    at: tuple[int, int],
+    side: int,
+    sizes: tuple[int, int],
+    line_height: int,
 ) -> None:
     x, y = at
     picture = Image.fromarray(_shrunk(one.picture, side))
     sheet.paste(picture, (x + (side - picture.width) // 2, y + side - picture.height))
     draw.rectangle((x, y + side, x + side - 1, y + side + 4), one.colour)
     for number, line in enumerate(one.lines):
-        font = fonts[min(number, 1)]
-        draw.text((x, y + side + 6 + number * line_height), _fitting(draw, line, font, side), _INK, font)
+        _write(draw, (x, y + side + 6 + number * line_height), line, sizes[min(number, 1)], side)
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int) -> None:
+    font = font_for(text, size)
+    draw.text(at, shortened(text, font, room), _INK, font)
 
 
 def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
@@ -116,12 +129,3 @@ def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:
     if size == (width, height):
         return picture
     return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS))
-
-
-def _fitting(draw: ImageDraw.ImageDraw, text: str, font, width: int) -> str:
-    """The text, cut and ended by an ellipsis where it is wider than width pixels."""
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(text + "…", font) > width:
-        text = text[:-1]
-    return text + "…"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from ..lettering import font_for, plain_font, shortened, wide_font
 from ..sheets import BAD, FAIR, GOOD
 from .captions import age_class, phrase_zh_of
 from .intake import Intake
@@ -34,8 +34,6 @@ _LABELS = {
     "mouth": "Mouth",
     "eyes": "Eyes",
 }
-# Fonts with Chinese, Japanese and Korean, by the names systems give them; used for names alone, where found.
-_WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
 
 
 def report_sheet(
@@ -80,7 +78,7 @@ def _about(intake: Intake, width: int) -> list[tuple[str, tuple[int, int, int]]]
     attributes, engine = intake.person.attributes, intake.engine
     words = ", ".join([attributes.phrase, *attributes.tags])
     chinese = "，".join([phrase_zh_of(attributes), *(CHINESE.get(tag, tag) for tag in attributes.tags)])
-    said = [(f"In the prompt: {words}" + (f"   ({chinese})" if _wide_font(14) is not _font(14) else ""), _FAINT)]
+    said = [(f"In the prompt: {words}" + (f"   ({chinese})" if wide_font(14) is not plain_font(14) else ""), _FAINT)]
     said += [(doubt, _INK) for doubt in age_doubts(intake)]
     said += [(f"Faces: {engine.engine} ({engine.embedder}) on {engine.provider}", _FAINT)]
     said += [(f"Licence: {engine.licence}", _INK)] if engine.licence else []
@@ -182,7 +180,7 @@ def _framed(seen: Seen, colour: tuple[int, int, int]) -> Image.Image:
 
 def _badge(pen: ImageDraw.ImageDraw, right: int, top: int, word: str, colour: tuple[int, int, int]) -> int:
     """A pill that ends at right; returns where it begins."""
-    font = _font(12)
+    font = plain_font(12)
     width = round(pen.textlength(word, font)) + 18
     pen.rounded_rectangle((right - width, top, right, top + 20), 10, fill=colour)
     pen.text((right - width / 2, top + 10), word, fill="white", font=font, anchor="mm")
@@ -193,17 +191,12 @@ def _write(
     pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
 ) -> None:
     """One line, cut with dots where it is longer than room pixels."""
-    font = _font(size) if text.isascii() else _wide_font(size)
-    text = " ".join(text.split())
-    if pen.textlength(text, font) > room:
-        while text and pen.textlength(text + "...", font) > room:
-            text = text[:-1]
-        text += "..."
-    pen.text(at, text, fill=colour, font=font)
+    font = font_for(text, size)
+    pen.text(at, shortened(" ".join(text.split()), font, room), fill=colour, font=font)
 
 
 def _wrapped(text: str, size: int, room: int, max_lines: int) -> Sequence[str]:
-    font = _font(size) if text.isascii() else _wide_font(size)
+    font = font_for(text, size)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -212,19 +205,3 @@ def _wrapped(text: str, size: int, room: int, max_lines: int) -> Sequence[str]:
         else:
             lines[-1] = longer
     return lines if len(lines) <= max_lines else [*lines[: max_lines - 1], f"{lines[max_lines - 1]} ..."]
-
-
-@functools.lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-@functools.lru_cache(maxsize=16)
-def _wide_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font for any script where the system has one; the default draws boxes for what it lacks."""
-    for name in _WIDE_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:  # not on this system
-            continue
-    return _font(size)

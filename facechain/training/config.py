@@ -102,7 +102,8 @@ class TrainConfig:
         values = vars(self)
         for name, kinds in CHOICES_OF.items():
             value = values[name]
-            _check(value in kinds, f"{name} {value!r} is unknown", f"Use one of: {', '.join(kinds)}")
+            shown = "choose_snapshot" if name == "choose" else name  # as the node calls it
+            _check(value in kinds, f"{shown} {value!r} is unknown", f"Use one of: {', '.join(kinds)}")
         for name, (low, high, remedy) in BOUNDS.items():
             value = values[name]
             _check(low <= value <= high, f"{name} {value:g} is not possible", f"Use {remedy}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..lettering import font_for, shortened
 from .loop import smoothed
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ SCALE = 2  # drawn larger, then scaled down: Pillow's lines have no smooth edges
 INK, PALE, GRID, LINE, DOTS = "#1f2933", "#7b8794", "#e4e7eb", "#2563eb", "#bfdbfe"
 LIKENESS = "#d97706"
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 44
+NAME = 400  # room for a person's name in a title, so that what follows it is seen
 WITH_LIKENESS = 56  # RIGHT, where a second axis needs room
 
 
@@ -33,7 +35,8 @@ def draw_curve(
 ) -> Image:
     """losses so far, as dots, and their running mean, as a line, on axes for all steps. RGB, 768x432.
 
-    note: a second line below the title ("step 40 of 600, 2.1 it/s"). stride: steps between two of the losses.
+    title: cut where it is too long. note: a second line below the title ("step 40 of 600, 2.1 it/s").
+    stride: steps between two of the losses.
     verdicts: of snapshots, as judge.Verdict.as_dict gives them, drawn as a second line with an axis at the right;
     chosen: steps whose marks are filled.
     """
@@ -51,7 +54,7 @@ def draw_curve(
         return x * SCALE, y * SCALE
 
     _grid(draw, place, low, high, steps, stride)
-    _text(draw, (LEFT, 12), title, 17, INK, "la")
+    _text(draw, (LEFT, 12), title, 17, INK, "la", SIZE[0] - LEFT - RIGHT)
     _text(draw, (LEFT, 34), note, 12, PALE, "la")
     thinned = max(1, len(losses) // 600)
     for step in range(0, len(losses), thinned):
@@ -109,19 +112,29 @@ def with_portraits(curve: Image, portraits: torch.Tensor | None) -> Image:
 
 def curve_of(report: Mapping[str, Any]) -> np.ndarray:
     """The picture of a finished training, uint8 [432, 768, 3]; report: as trainer.train_person gives it."""
-    title = f"{report['person']}: {report['steps']} steps, {report['photos']} photos, {report['resolution']} px"
-    note = (
-        f"loss {report['loss_at_first']:.4f} to {report['loss_at_last']:.4f}, {report['steps_per_second']:.2f} steps/s"
-    )
-    chosen = report.get("chosen", [])
     verdicts = report.get("snapshots", [])
-    known = [verdict["likeness"] for verdict in verdicts if verdict["step"] in chosen]
-    if known:
-        note += f", likeness {max(known):.0f} % at step {', '.join(map(str, chosen))}"
     if report.get("base_likeness") is not None:
         verdicts = [{"step": 0, "likeness": report["base_likeness"]}, *verdicts]
     losses, stride = report["losses"], report["loss_stride"]
-    return np.asarray(draw_curve(losses, len(losses), title, note, stride, verdicts, chosen))
+    title, note = headings_of(report)
+    return np.asarray(draw_curve(losses, len(losses), title, note, stride, verdicts, report.get("chosen", [])))
+
+
+def headings_of(report: Mapping[str, Any]) -> tuple[str, str]:
+    """ "anna: 200 steps, 3 photos, 512 px" and "loss 0.2 to 0.1, 5.03 steps/s, likeness 61 % at step 150"."""
+    name = shortened(report["person"], font_for(report["person"], 17), NAME)
+    steps, photos = (f"{report[key]} {key[:-1] if report[key] == 1 else key}" for key in ("steps", "photos"))
+    chosen = report.get("chosen", [])
+    kept = [verdict for verdict in report.get("snapshots", []) if verdict["step"] in chosen]
+    likeness = ""
+    if any(verdict["faces"] for verdict in kept):
+        known = max(0.0, *(verdict["likeness"] for verdict in kept))
+        likeness = f", likeness {known:.0f} % at step {', '.join(map(str, chosen))}"
+    elif kept:
+        likeness = ", no portrait shows a face"
+    first, last, speed = (report[key] for key in ("loss_at_first", "loss_at_last", "steps_per_second"))
+    title = f"{name}: {steps}, {photos}, {report['resolution']} px"
+    return title, f"loss {first:.4f} to {last:.4f}, {speed:.2f} steps/s{likeness}"
 
 
 def note_of(step: int, steps: int, losses: Sequence[float], seconds: float, first: int = 0) -> str:
@@ -154,14 +167,16 @@ def _grid(draw: Any, place: Any, low: float, high: float, steps: int, stride: in
         start, end = place(0, level), place(steps, level)
         draw.line([start, end], fill=GRID, width=SCALE)
         _text(draw, (start[0] / SCALE - 8, start[1] / SCALE), f"{level:.3g}", 12, PALE, "rm")
-        x, _ = place(steps * part / 4, low)
-        _text(draw, (x / SCALE, SIZE[1] - BOTTOM + 10), f"{round(steps * stride * part / 4)}", 12, PALE, "ma")
+    for step in sorted({round(steps * stride * part / 4) for part in range(5)}):
+        x, _ = place(step / stride, low)
+        _text(draw, (x / SCALE, SIZE[1] - BOTTOM + 10), f"{step}", 12, PALE, "ma")
     _text(draw, (SIZE[0] - RIGHT, SIZE[1] - 14), "step", 12, PALE, "rm")
     _text(draw, (12, TOP - 12), "loss", 12, PALE, "lm")
 
 
-def _text(draw: Any, place: tuple[float, float], text: str, size: int, colour: str, anchor: str) -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size * SCALE)
-    draw.text((place[0] * SCALE, place[1] * SCALE), text, fill=colour, font=font, anchor=anchor)
+def _text(
+    draw: Any, place: tuple[float, float], text: str, size: int, colour: str, anchor: str, room: float = SIZE[0]
+) -> None:
+    font = font_for(text, size * SCALE)
+    line = shortened(text, font, room * SCALE)
+    draw.text((place[0] * SCALE, place[1] * SCALE), line, fill=colour, font=font, anchor=anchor)

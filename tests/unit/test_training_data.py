@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig, config_from
-from facechain.training.curve import draw_curve, note_of
+from facechain.training.curve import curve_of, draw_curve, headings_of, note_of
 from facechain.training.data import FACE_HEIGHT, FACE_SHARE, LatentBank, cut, encode_bank, plan_crops
 from facechain.training.fingerprint import weights_hash
 from facechain.training.loop import smoothed
@@ -145,6 +147,19 @@ def test_the_speed_of_a_training_that_goes_on_counts_its_own_steps() -> None:
     losses = [0.5] * 60
     assert note_of(60, 100, losses, 10.0, first=50) == "step 60 of 100, loss 0.5000, 1.00 steps/s, 0:40 left"
     assert note_of(50, 100, losses, 0.1, first=50) == "step 50 of 100"
+
+
+def test_a_long_name_leaves_room_for_what_follows_and_nobody_has_a_likeness_below_zero() -> None:
+    report = {"person": "Maximiliane " * 6, "steps": 1, "photos": 3, "resolution": 512, "chosen": [1]}
+    report |= {"loss_at_first": 0.5, "loss_at_last": 0.25, "steps_per_second": 2.0, "losses": [0.5], "loss_stride": 1}
+    faceless = {"step": 1, "likeness": -50.0, "faces": 0}
+    title, note = headings_of({**report, "snapshots": [faceless]})
+    assert re.fullmatch(r"(Maximiliane ?)+\w*…: 1 step, 3 photos, 512 px", title)
+    assert note == "loss 0.5000 to 0.2500, 2.00 steps/s, no portrait shows a face"
+    _, note = headings_of({**report, "snapshots": [{**faceless, "likeness": -12.5, "faces": 2}]})
+    assert note.endswith("likeness 0 % at step 1")
+    ink = curve_of(report)[:30, :, 0] < 120  # the rows of the title
+    assert 600 < np.nonzero(ink.any(0))[0].max() < 768 - 10, "it ends inside the picture"
 
 
 def test_an_empty_or_flat_curve_can_be_drawn() -> None:
