@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ def apply_person_lora(model: Any, clip: Any, lora_name: str, weight: float) -> t
     """MODEL and CLIP (each may be None) with the person LoRA at exactly that weight; the inputs stay as they are.
 
     Where an earlier node has applied the same LoRA, only the difference is added.
-    Raises ModelFileError when the file is absent.
+    Raises ModelFileError when the file is absent or damaged.
     """
     import comfy.sd
     import comfy.utils
@@ -265,7 +266,8 @@ def apply_person_lora(model: Any, clip: Any, lora_name: str, weight: float) -> t
     missing_clip = weight - applied_person_loras(clip.patcher).get(lora_name, 0.0) if clip is not None else 0.0
     if missing_model == 0 and missing_clip == 0:
         return model, clip
-    weights = comfy.utils.load_torch_file(str(path), safe_load=True)
+    with _readable(lora_name, "Train the person again"):
+        weights = comfy.utils.load_torch_file(str(path), safe_load=True)
     model, clip = comfy.sd.load_lora_for_models(model, clip, weights, missing_model, missing_clip)
     for patcher in [model] * (model is not None) + [getattr(clip, "patcher", None)] * (clip is not None):
         patcher.set_attachments(PERSON_LORAS, applied_person_loras(patcher) | {lora_name: weight})
@@ -291,14 +293,21 @@ def apply_lora(model: Any, clip: Any, name: str, strength: float) -> tuple[Any, 
 
     Raises ModelFileError where the file is damaged.
     """
+    with _readable(name, "Download the file again"):
+        new_model, new_clip = _core_node("LoraLoader").load_lora(model, clip, name, strength, strength)
+    return new_model, new_clip, _patches(new_model, new_clip) > _patches(model, clip)
+
+
+@contextmanager
+def _readable(name: str, remedy: str) -> Iterator[None]:
+    """Raises ModelFileError where what is read inside is a damaged LoRA file."""
     from safetensors import SafetensorError
 
     try:
-        new_model, new_clip = _core_node("LoraLoader").load_lora(model, clip, name, strength, strength)
+        yield
     except (SafetensorError, ValueError, OSError) as error:
         pass_on(error)
-        raise ModelFileError(f"the LoRA {name} cannot be read ({error})", "Download the file again") from error
-    return new_model, new_clip, _patches(new_model, new_clip) > _patches(model, clip)
+        raise ModelFileError(f"the LoRA {name} cannot be read ({error})", remedy) from error
 
 
 def _patches(model: Any, clip: Any) -> int:

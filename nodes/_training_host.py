@@ -19,6 +19,7 @@ from ._host import (
     own_folder,
     progress_bar,
 )
+from ._training_inputs import check_latents, check_parts, check_text, hidden_weights
 from ._training_text import TrainableTextEncoder
 
 # Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
@@ -72,6 +73,7 @@ class TrainingHost:
 
         from ..facechain.training.lora_file import Base
 
+        check_parts(model, clip, vae)
         others = [name for name, weight in applied_person_loras(model).items() if weight]
         if others:
             raise TrainingError(
@@ -92,7 +94,7 @@ class TrainingHost:
 
     def encode_images(self, images: Any) -> Any:
         with _inference():
-            return self._vae.encode(images)
+            return check_latents(self._model, self._vae.encode(images))
 
     def decode_latents(self, latents: Any) -> Any:
         with _inference():
@@ -101,7 +103,7 @@ class TrainingHost:
 
     def encode_text(self, text: str) -> Any:
         with _inference():
-            return encode(self._clip, text)
+            return check_text(self._model, encode(self._clip, text))
 
     def text_encoder(self) -> TrainableTextEncoder:
         return TrainableTextEncoder(self._clip)
@@ -123,6 +125,8 @@ class TrainingHost:
         return self._model.model
 
     def conditions(self, model: Any, text: Any, latents: Any) -> dict[str, Any]:
+        import torch
+
         embedding, extras = text[0]
         noise = latents.to(self.device)
         size = {"width": latents.shape[-1] * 8, "height": latents.shape[-2] * 8}
@@ -130,6 +134,7 @@ class TrainingHost:
             **{**extras, **size},
             cross_attn=embedding.to(self.device),
             noise=noise,
+            latent_image=torch.zeros_like(noise),  # as of an empty latent: inpainting models ask for it
             device=self.device,
             prompt_type="positive",
         )
@@ -223,11 +228,13 @@ def base_note(model: Any, lora_name: str) -> str:
 
     path = find_model("loras", lora_name)
     base = read_base(path) if path else None
-    if base is None or base.model == _model_hash(model):
+    if base is None:
         return ""
     family = type(model.model.model_config).__name__
     if base.family != family:
         return f"The LoRA {lora_name} was trained on a {base.family} model and hardly acts on this {family} model."
+    if any(hidden_weights(model)) or base.model == _model_hash(model):
+        return ""
     return (
         f"The LoRA {lora_name} was trained on another {family} model than this one: likeness may be lower. "
         "Train the person on this model for the best likeness."

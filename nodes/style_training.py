@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..facechain.names import complaint
 from . import _host, _styles
+from ._trained_files import TRAINED
 from ._types import CATEGORY, TrainOptions
 
 if TYPE_CHECKING:
@@ -128,6 +129,11 @@ class TrainStyleLoRA(io.ComfyNode):
         return complaint(name or [], "style name") or True
 
     @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """Changes when a LoRA that was trained is deleted or replaced: it is trained anew."""
+        return TRAINED.fingerprint()
+
+    @classmethod
     def execute(
         cls,
         pictures: list[torch.Tensor],
@@ -158,6 +164,7 @@ class TrainStyleLoRA(io.ComfyNode):
         )
         host, progress = TrainingHost(more["model"][0], more["clip"][0], more["vae"][0]), TrainingProgress(file.stem)
         trained = train_person(subject, config, host, progress, progress.show, further.others if further else None)
+        TRAINED.add(trained.path)
         about = {"lora": trained.name, "trigger": words, "prompt": look[0], "size": size}
         style = save_style(file, **about, family=_host.model_family(more["model"][0]))
         text = json.dumps({"file": str(file), "style": style, "captions": texts}, indent=1, ensure_ascii=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io, ui
 
 from . import _host
+from ._trained_files import TRAINED
 from ._types import CATEGORY, Person, TrainOptions
 
 if TYPE_CHECKING:
@@ -140,6 +141,11 @@ class TrainPersonLoRA(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """Changes when a LoRA that was trained is deleted or replaced: it is trained anew."""
+        return TRAINED.fingerprint()
+
+    @classmethod
     def execute(
         cls,
         model: Any,
@@ -169,6 +175,7 @@ class TrainPersonLoRA(io.ComfyNode):
         config = config_from(preset, further, seed=seed, learning_rate=learning_rate, **chosen)
         progress, host = TrainingProgress(person.name), TrainingHost(model, clip, vae)
         trained = train_person(person, config, host, progress, progress.show, options.others if options else None)
+        TRAINED.add(trained.path)
         _remember(trained.person)
         model, clip = _host.apply_person_lora(model, clip, trained.name, 1.0)
         curve, samples = from_pixels(curve_of(trained.report)), trained.samples

@@ -95,6 +95,11 @@ def make(family: str) -> tuple[Any, Any, int]:
     """A model, the class of its CLIP's text encoder, and the number of latent channels."""
     kind = comfy.model_base.ModelType
     sdxl = {**UNET, "use_linear_in_transformer": True, "num_classes": "sequential", "context_dim": 128}
+    if family == "inpaint":  # five channels more: the mask, and the picture without what it hides
+        config = supported.SD15({**UNET, "in_channels": 9, "use_linear_in_transformer": False, "context_dim": 64})
+        network = comfy.model_base.BaseModel(config, kind.EPS)
+        network.set_inpaint()
+        return network, comfy.sd1_clip.SD1ClipModel, 4
     if family in ("eps", "all layers"):
         config = supported.SD15({**UNET, "use_linear_in_transformer": False, "context_dim": 64})
         return comfy.model_base.BaseModel(config, kind.EPS), comfy.sd1_clip.SD1ClipModel, 4

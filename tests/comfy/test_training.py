@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,37 +196,6 @@ def test_nothing_is_trained_twice_not_even_by_another_server(
     assert loras(trained.base) == files
 
 
-def test_what_the_checkpoint_lacks_does_not_count(root: Path, standin_models: dict[str, Path]) -> None:
-    """Core leaves CLIP's text projection as it finds the memory where a checkpoint has none, as all of SD 1.5."""
-    done = subprocess.run(
-        [sys.executable, "-c", HASHES, str(root), str(standin_models["checkpoints"])], capture_output=True
-    )
-    first, second = done.stdout.decode().split()[-2:]
-    assert first == second, done.stderr.decode()
-
-
-HASHES = """
-import importlib, sys, types
-from pathlib import Path
-root, checkpoint = sys.argv[1:]
-sys.path.insert(0, root + "/scripts")
-import comfy_host
-sys.path.insert(0, str(comfy_host.prepare().comfy))
-sys.argv = ["main.py", "--cpu"]
-import comfy.options; comfy.options.enable_args_parsing()
-import comfy.sd, torch
-for name, path in (("pack", root), ("pack.nodes", root + "/nodes")):
-    module = types.ModuleType(name); module.__path__ = [path]; sys.modules[name] = module
-host = importlib.import_module("pack.nodes._training_host")
-model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(checkpoint)
-projection = clip.patcher.model.clip_l.transformer.text_projection.weight
-for value in (0.0, 0.5):
-    with torch.no_grad():
-        projection.fill_(value)
-    print(host.TrainingHost(model, clip, vae).base.clip)
-"""
-
-
 def test_the_saved_person_knows_the_lora(trained: Trained) -> None:
     saved = load_person(trained.base / "models" / "facechain" / "people" / f"{NAME}.safetensors")
     assert saved.lora == trained.lora and saved.hash == make_person().hash
@@ -370,3 +337,27 @@ def test_an_unknown_person_is_refused_before_anything_runs(client: ComfyClient) 
                 "show": {"class_type": "PreviewAny", "inputs": {"source": ["person", 2]}},
             }
         )
+
+
+def test_a_lora_that_is_damaged_or_deleted_is_told_and_trained_anew(trained: Trained, client: ComfyClient) -> None:
+    save_person(
+        replace(make_person(), name="lost"), trained.base / "models" / "facechain" / "people" / "lost.safetensors"
+    )
+    training = train_prompt(steps=2, batch_size=1)
+    training["person"]["inputs"]["name"] = "lost"
+    given = {"name": "lost", "weight": 0.5, "model": ["base", 0], "clip": ["base", 1]}
+    loading = {"base": _loader(), "load": {"class_type": "FaceChain_LoadPerson", "inputs": given}}
+    loading["show"] = {"class_type": "PreviewAny", "inputs": {"source": ["load", 3]}}
+    report = json.loads(client.run(training).texts("train")[0])
+    path = trained.base / "models" / "loras" / report["lora"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    with pytest.raises(
+        JobError, match=r"the LoRA facechain/lost-\w+.safetensors cannot be read .* Train the person again"
+    ):
+        client.run(loading)
+    again = client.run(training)
+    assert not json.loads(again.texts("train")[0])["found"] and path.stat().st_size == len(whole)
+    assert "train" not in client.run(training).seconds, "ComfyUI's cache"
+    path.unlink()
+    assert "train" in client.run(training).seconds and path.is_file()

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-FAMILIES = ("eps", "all layers", "v", "sdxl", "flux", "sd3")
+FAMILIES = ("eps", "inpaint", "all layers", "v", "sdxl", "flux", "sd3")
 # a layer of each kind that its LoRA must hold, by the names other tools know
 KEYS = {
     "eps": ("lora_te_text_model_encoder_layers_2_self_attn_q_proj", "lora_unet_mid_block_attentions_0_"),
+    "inpaint": ("lora_te_text_model_encoder_layers_2_self_attn_q_proj", "lora_unet_mid_block_attentions_0_"),
     "all layers": ("lora_te_text_model_encoder_layers_0_mlp_fc1", "lora_unet_down_blocks_0_resnets_0_conv1"),
     "v": ("lora_te_text_model_encoder_layers_2_self_attn_q_proj", "lora_unet_up_blocks_1_attentions_0_"),
     "sdxl": ("lora_te1_text_model_encoder_layers_0_", "lora_te2_text_model_encoder_layers_0_", "lora_unet_mid_block_"),

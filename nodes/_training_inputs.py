@@ -1,0 +1,55 @@
+"""Whether MODEL, CLIP and VAE of a training are there and belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..facechain.errors import TrainingError
+
+OF_THE_CHECKPOINT = "Connect the {} of the checkpoint that the model is from"
+
+
+def check_parts(model: Any, clip: Any, vae: Any) -> None:
+    """Raises TrainingError where a part is missing, as in checkpoints without it, or the model hides its weights."""
+    from ..facechain.training.network import QUANTISED_REMEDY
+
+    if clip is None:
+        raise TrainingError("this checkpoint has no text encoder", "Connect the CLIP of Load CLIP or Dual CLIP Loader")
+    if getattr(vae, "first_stage_model", vae) is None:  # core's VAE of a checkpoint that has none
+        raise TrainingError("this checkpoint has no VAE", "Connect the VAE of Load VAE")
+    hidden = next(hidden_weights(model), "")
+    if hidden:
+        raise TrainingError(f"the model is quantised ({hidden} keeps its values to itself)", QUANTISED_REMEDY)
+
+
+def hidden_weights(model: Any) -> Iterator[str]:
+    """Names of weights that a model lists without their values, as GGUF's are."""
+    return (name for name, weight in model.model.state_dict().items() if weight.is_meta)
+
+
+def check_latents(model: Any, latents: Any) -> Any:
+    """latents, as a VAE encodes them [B, C, ...]. Raises TrainingError where the model works on others."""
+    wanted, given = model.model.latent_format.latent_channels, latents.shape[1]
+    if given != wanted:
+        raise TrainingError(
+            f"the VAE encodes pictures in {given} channels, but this {_family(model)} model works on {wanted}",
+            OF_THE_CHECKPOINT.format("VAE"),
+        )
+    return latents
+
+
+def check_text(model: Any, conditioning: Any) -> Any:
+    """conditioning, as core's CLIP Text Encode makes it. Raises TrainingError where the model was made for another CLIP."""
+    config = model.model.model_config.unet_config
+    wanted, given = config.get("context_dim", config.get("context_in_dim")), conditioning[0][0].shape[-1]
+    if isinstance(wanted, int) and given != wanted:
+        raise TrainingError(
+            f"the text encoder gives {given} numbers a word, but this {_family(model)} model takes {wanted}",
+            OF_THE_CHECKPOINT.format("CLIP"),
+        )
+    return conditioning
+
+
+def _family(model: Any) -> str:
+    return type(model.model.model_config).__name__
