@@ -29,7 +29,8 @@ from .recall import Recall
 # CLIP's self_attn.q_proj; and Flux's single blocks, whose two layers do attention and feed-forward at once.
 ATTENTION = (r".*(attn|attention)\w*\.[\w.]+", r"single_blocks\.\d+\.linear[12]")
 FEED_FORWARD = (*ATTENTION, r".*\.ff\.net\.(0\.proj|2)", r".*\.proj_(in|out)", r".*mlp\.\w+")
-ALL = (r".*",)
+# but SDXL's embedding of sizes and of the whole prompt: kohya's trainer leaves it alone, and diffusers cannot load it
+ALL = (r"(?!label_emb\.).*",)
 LAYERS: dict[Layers, tuple[str, ...]] = {"attention": ATTENTION, "feed-forward too": FEED_FORWARD, "all": ALL}
 
 # Blocks whose activations are computed again in the backward pass.
