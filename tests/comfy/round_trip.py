@@ -63,7 +63,12 @@ def diffusers_unet(model: Any, family: str) -> Any:
 
 def diffusers_text_encoder(tower: Any, kind: type[Any] = CLIPTextModel, act: str = "quick_gelu") -> Any:
     """One of a CLIP's text encoders as transformers writes it, with the same weights."""
-    small = {"num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "projection_dim": HIDDEN}
+    small: dict[str, Any] = {
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "projection_dim": HIDDEN,
+    }
     config = CLIPTextConfig(hidden_size=HIDDEN, hidden_act=act, eos_token_id=49407, **small)
     encoder = kind(config)
     plain = {name.removeprefix("text_model."): value for name, value in tower.transformer.state_dict().items()}
