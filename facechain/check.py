@@ -95,8 +95,8 @@ def as_text(report: dict[str, Any]) -> str:
     lines = [f"FaceChain {report['version']}", ""]
     jobs = {
         "faces": "finding and recognising faces, fusion, ranking",
-        "portraits": "training and portraits (a checkpoint is there)",
-        "pose": "poses (a ControlNet is there)",
+        "portraits": "training and portraits (needs a checkpoint)",
+        "pose": "poses (needs a ControlNet)",
         "insightface": "the engine 'insightface' (optional)",
     }
     lines += [f"{_MARKS[ready[key]]}  {what}" for key, what in jobs.items()]

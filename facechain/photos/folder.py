@@ -42,9 +42,10 @@ def list_photos(root: Path, folder: str, files: str, suffixes: Collection[str]) 
                 )
             found.setdefault(path, name)
     if not found:
-        raise PhotoError("there is no photo to load", "Choose a folder with pictures, or name files in 'files'")
+        remedy = "Drop photos onto the node, choose a folder with pictures, or name files in 'files'"
+        raise PhotoError("there is no photo to load", remedy)
     if len(found) > MAX_PHOTOS:
-        raise PhotoError(f"{len(found)} photos are too many", f"Load at most {MAX_PHOTOS}; 3 to 20 good ones do best")
+        raise PhotoError(f"{len(found)} photos are too many", f"Load at most {MAX_PHOTOS}; 3 to 15 good ones do best")
     return [(name, path) for path, name in found.items()]
 
 

@@ -108,7 +108,8 @@ def _card(verdict: Verdict, picture: Image.Image) -> Image.Image:
     edge = _badge(pen, right, 14, word, colour)
     if verdict.best:
         edge = _badge(pen, edge - 6, 14, "BEST", _INK)
-    title = verdict.name if verdict.name == f"photo {verdict.index}" else f"{verdict.index}  {verdict.name}"
+    file = verdict.name.rpartition("/")[2]  # an uploaded photo's folder leaves no room for it
+    title = file if file == f"photo {verdict.index}" else f"{verdict.index}  {file}"
     _write(pen, (left, 15), title, 17, _INK, edge - 8 - left)
     top = 44
     if verdict.numbers is not None:

@@ -105,7 +105,7 @@ def test_running_it_as_it_opened_says_what_to_choose(graph: FrontEnd) -> None:
     told = dialog.inner_text()
     graph.close_dialogs()
     assert "FaceChain_LoadPhotos" in told
-    assert "Choose a folder with pictures" in told
+    assert "choose a folder with pictures" in told
 
 
 def test_portraits_appear_in_the_page_then_more_without_training(page: FrontEnd, photos: None, pictures: Path) -> None:
