@@ -19,7 +19,7 @@ from ._host import (
     own_folder,
     progress_bar,
 )
-from ._training_inputs import check_latents, check_parts, check_text, hidden_weights
+from ._training_inputs import check_latents, check_parts, check_text, hidden_weights, stored
 from ._training_text import TrainableTextEncoder
 
 # Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
@@ -266,10 +266,10 @@ def _fingerprint(patcher: Any, *words: object) -> str:
     """
     from ..facechain.training.fingerprint import weights_hash
 
+    shown = {key: value for key, value in patcher.model.state_dict().items() if not key.endswith(UNCERTAIN)}
     own = {
-        key: patcher.backup[key].weight if key in patcher.backup else value
-        for key, value in patcher.model.state_dict().items()
-        if not key.endswith(UNCERTAIN)
+        key: patcher.backup[key].weight if key in patcher.backup else stored(patcher.model, key, value)
+        for key, value in shown.items()
     }
     patches: list[tuple[str, Any]] = []
     strengths = []

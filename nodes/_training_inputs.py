@@ -28,6 +28,19 @@ def hidden_weights(model: Any) -> Iterator[str]:
     return (name for name, weight in model.model.state_dict().items() if weight.is_meta)
 
 
+def stored(network: Any, key: str, shown: Any) -> Any:
+    """What a network holds as the weight that its state_dict shows: where that is hidden, its bytes [N] as they are."""
+    import torch
+
+    if not shown.is_meta:
+        return shown
+    weight = dict(network.named_parameters()).get(key)
+    if weight is None or weight.is_meta:
+        return torch.zeros(0)
+    storage = weight.untyped_storage()
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+
+
 def check_latents(model: Any, latents: Any) -> Any:
     """latents, as a VAE encodes them [B, C, ...]. Raises TrainingError where the model works on others."""
     wanted, given = model.model.latent_format.latent_channels, latents.shape[1]

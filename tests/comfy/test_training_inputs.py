@@ -23,8 +23,12 @@ def parts(root: Path, standin_models: dict[str, Path], tmp_path_factory: pytest.
 
 
 def test_what_the_checkpoint_lacks_does_not_count(parts: dict[str, Any]) -> None:
-    first, second = parts["hashes"]
+    first, second, *_ = parts["hashes"]
     assert first == second
+
+
+def test_text_encoders_that_hide_their_weights_are_told_apart(parts: dict[str, Any]) -> None:
+    assert len(set(parts["hashes"])) == 3
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ def main(checkpoint: str) -> dict[str, Any]:
         "channels": refusal(lambda: host.TrainingHost(model, clip, vae_of_16_channels()).encode_images(pictures)),
         "width": refusal(lambda: host.TrainingHost(model, other_clip, vae).encode_text("a woman")),
     }
+    layer = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers[0].mlp.fc1 = Hidden(8, 8)
+    for _ in range(2):
+        torch.nn.init.normal_(layer.weight)
+        hashes.append(host.TrainingHost(model, clip, vae).base.clip)
     model.model.diffusion_model.time_embed[0] = Hidden(8, 8)
     told["hidden"] = refusal(lambda: host.TrainingHost(model, clip, vae))
     host.find_model = lambda _, name: families.FOLDER / name
