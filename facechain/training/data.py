@@ -108,10 +108,10 @@ def encode_bank(
 def encode_pictures(
     images: torch.Tensor, resolution: int, encode: Encode, progress: Callable[[int, int], None]
 ) -> LatentBank:
-    """The bank of pictures [N, H, W, 3] (0..1) of any shape, each cut to a square in its middle."""
+    """The bank of pictures [N, H, W, 3 or 4] (0..1) of any shape, each cut to a square in its middle."""
     side = min(images.shape[1:3])
     top, left = ((int(length) - side) // 2 for length in images.shape[1:3])
-    squares = images[:, top : top + side, left : left + side]
+    squares = images[:, top : top + side, left : left + side, :3]  # some come with transparency
 
     def picture(index: int) -> torch.Tensor:
         return cut(squares, Crop(index, 0, 0, side, False), resolution)

@@ -98,7 +98,9 @@ def test_class_pictures_of_any_shape_become_squares() -> None:
         assert batch.shape[1:] == (64, 64, 3) and float(batch[..., 1].min()) > 0.9
         return batch.movedim(-1, 1)[:, :, ::8, ::8]
 
-    assert encode_pictures(pictures, 64, encode, ignore).latents.shape == (5, 3, 8, 8)
+    transparent = torch.cat([pictures, pictures[..., :1]], -1)
+    for given in (pictures, transparent):
+        assert encode_pictures(given, 64, encode, ignore).latents.shape == (5, 3, 8, 8)
     assert ClassPictures(pictures).hash == ClassPictures(pictures.double()).hash != ClassPictures(pictures[:4]).hash
 
 
