@@ -108,6 +108,25 @@ def test_running_it_as_it_opened_says_what_to_choose(graph: FrontEnd) -> None:
     assert "choose a folder with pictures" in told
 
 
+def test_in_chinese_the_page_says_what_to_do_about_it(chinese_page: FrontEnd, pictures: Path) -> None:
+    page = chinese_page
+    _open(page, GRAPH)
+    page.page.get_by_test_id("queue-button").first.click()
+    toast = page.page.locator(".p-toast-message").filter(
+        has_text=_cure("FaceChain_LoadPhotos", "there is no photo to load")
+    )
+    toast.wait_for()
+    page.page.screenshot(path=pictures / "cure_zh.png")
+    assert "加载照片" in toast.inner_text()
+
+
+def _cure(node: str, message: str) -> str:
+    """What the Chinese help page says of a message, as plain text."""
+    text = (comfy_host.ROOT / "web" / "docs" / node / "zh.md").read_text(encoding="utf-8")
+    (cure,) = (line.partition("：")[2] for line in text.splitlines() if line.startswith(f"- `{message}`："))
+    return cure.replace("*", "").replace("`", "")
+
+
 def test_portraits_appear_in_the_page_then_more_without_training(page: FrontEnd, photos: None, pictures: Path) -> None:
     shown = _pictures_of_a_run(page, "style_portrait", pictures)
     assert shown["FaceChain_SavePortraits"] == [[SIDE, SIDE]] * 4
