@@ -54,7 +54,7 @@ def draw_curve(
         return x * SCALE, y * SCALE
 
     _grid(draw, place, low, high, steps, stride)
-    _text(draw, (LEFT, 12), title, 17, INK, "la", SIZE[0] - LEFT - RIGHT)
+    _text(draw, (LEFT, 27), title, 17, INK, "ls", SIZE[0] - LEFT - RIGHT)  # fonts rise to different heights
     _text(draw, (LEFT, 34), note, 12, PALE, "la")
     thinned = max(1, len(losses) // 600)
     for step in range(0, len(losses), thinned):
