@@ -19,7 +19,7 @@ from ._host import (
     own_folder,
     progress_bar,
 )
-from ._training_inputs import check_latents, check_parts, check_text, hidden_weights, stored
+from ._training_inputs import check_latents, check_parts, check_text, hidden_weights, parts_of
 from ._training_text import TrainableTextEncoder
 
 # Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
@@ -266,11 +266,12 @@ def _fingerprint(patcher: Any, *words: object) -> str:
     """
     from ..facechain.training.fingerprint import weights_hash
 
-    shown = {key: value for key, value in patcher.model.state_dict().items() if not key.endswith(UNCERTAIN)}
-    own = {
-        key: patcher.backup[key].weight if key in patcher.backup else stored(patcher.model, key, value)
-        for key, value in shown.items()
-    }
+    own = [
+        (f"{key} {number}" if number else key, part)
+        for key, value in patcher.model.state_dict().items()
+        if not key.endswith(UNCERTAIN)
+        for number, part in enumerate(parts_of(patcher.model, key, _unpatched(patcher, key, value)))
+    ]
     patches: list[tuple[str, Any]] = []
     strengths = []
     for key, entries in sorted(patcher.patches.items(), key=lambda item: str(item[0])):
@@ -280,7 +281,11 @@ def _fingerprint(patcher: Any, *words: object) -> str:
             patches += [(f"patch {key} {index} {n}", tensor) for n, tensor in enumerate(tensors)]
             numbers = [leaf for leaf in leaves if isinstance(leaf, (int, float, str))]
             strengths.append([str(key), strength, strength_model, str(offset), *numbers])
-    return weights_hash([*own.items(), *patches], [str(word) for word in words] + strengths)
+    return weights_hash([*own, *patches], [str(word) for word in words] + strengths)
+
+
+def _unpatched(patcher: Any, key: str, value: Any) -> Any:
+    return patcher.backup[key].weight if key in patcher.backup else value
 
 
 def _leaves(value: Any) -> Iterator[Any]:

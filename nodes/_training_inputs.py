@@ -11,7 +11,7 @@ OF_THE_CHECKPOINT = "Connect the {} of the checkpoint that the model is from"
 
 
 def check_parts(model: Any, clip: Any, vae: Any) -> None:
-    """Raises TrainingError where a part is missing, as in checkpoints without it, or the model hides its weights."""
+    """Raises TrainingError where a part is missing, as in checkpoints without it, or the model is quantised."""
     from ..facechain.training.network import QUANTISED_REMEDY
 
     if clip is None:
@@ -20,25 +20,32 @@ def check_parts(model: Any, clip: Any, vae: Any) -> None:
         raise TrainingError("this checkpoint has no VAE", "Connect the VAE of Load VAE")
     hidden = next(hidden_weights(model), "")
     if hidden:
-        raise TrainingError(f"the model is quantised ({hidden} keeps its values to itself)", QUANTISED_REMEDY)
+        raise TrainingError(f"the model is quantised ({hidden} is stored in fewer bits)", QUANTISED_REMEDY)
 
 
 def hidden_weights(model: Any) -> Iterator[str]:
-    """Names of weights that a model lists without their values, as GGUF's are."""
-    return (name for name, weight in model.model.state_dict().items() if weight.is_meta)
-
-
-def stored(network: Any, key: str, shown: Any) -> Any:
-    """What a network holds as the weight that its state_dict shows: where that is hidden, its bytes [N] as they are."""
+    """Names of weights that are no plain tensors: GGUF's, which are listed without values, and core's quantised ones."""
     import torch
 
-    if not shown.is_meta:
-        return shown
-    weight = dict(network.named_parameters()).get(key)
-    if weight is None or weight.is_meta:
-        return torch.zeros(0)
-    storage = weight.untyped_storage()
-    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
+    plain = (torch.Tensor, torch.nn.Parameter)
+    return (name for name, weight in model.model.state_dict().items() if weight.is_meta or type(weight) not in plain)
+
+
+def parts_of(network: Any, key: str, weight: Any) -> list[Any]:
+    """The plain tensors that a weight consists of: itself, or what a quantised one keeps.
+
+    weight: as the network's state_dict lists it under key. Where that is without values: its bytes [N] as they lie.
+    """
+    import torch
+
+    if not weight.is_meta:
+        names, _ = weight.__tensor_flatten__() if hasattr(weight, "__tensor_flatten__") else ((), None)
+        return [getattr(weight, name) for name in names] or [weight]
+    kept = dict(network.named_parameters()).get(key)
+    if kept is None or kept.is_meta:
+        return []
+    storage = kept.untyped_storage()
+    return [torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)]
 
 
 def check_latents(model: Any, latents: Any) -> Any:

@@ -27,8 +27,8 @@ def test_what_the_checkpoint_lacks_does_not_count(parts: dict[str, Any]) -> None
     assert first == second
 
 
-def test_text_encoders_that_hide_their_weights_are_told_apart(parts: dict[str, Any]) -> None:
-    assert len(set(parts["hashes"])) == 3
+def test_quantised_text_encoders_are_told_apart(parts: dict[str, Any]) -> None:
+    assert len(set(parts["hashes"])) == 4
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,11 @@ def test_text_encoders_that_hide_their_weights_are_told_apart(parts: dict[str, A
         ("vae", "this checkpoint has no VAE. Connect the VAE of Load VAE"),
         ("channels", "encodes pictures in 16 channels, but this SD15 model works on 4. Connect the VAE of the check"),
         ("width", "gives 64 numbers a word, but this SD15 model takes 768. Connect the CLIP of the checkpoint"),
-        ("hidden", "the model is quantised (diffusion_model.time_embed.0.weight keeps its values to itself). Load"),
+        (
+            "hidden",
+            "the model is quantised (diffusion_model.time_embed.0.weight is stored in fewer bits). Load the model in 16",
+        ),
+        ("quantised", "the model is quantised (diffusion_model.time_embed.2.weight is stored in fewer bits). Load the"),
     ],
 )
 def test_parts_that_are_missing_or_do_not_fit_are_named(parts: dict[str, Any], part: str, said: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import families  # which makes ComfyUI importable
 
 # isort: split
+import comfy.quant_ops
 import comfy.sd
 import numpy as np
 import standin
@@ -26,6 +27,12 @@ class Hidden(torch.nn.Linear):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         destination[f"{prefix}weight"] = torch.empty_like(self.weight, device="meta")
+
+
+def quantised(weight: torch.Tensor) -> torch.nn.Parameter:
+    """As core keeps a weight that its checkpoint calls quantised."""
+    small = comfy.quant_ops.QuantizedTensor.from_float(weight.float(), "TensorCoreFP8Layout", dtype=torch.float8_e4m3fn)
+    return torch.nn.Parameter(small, requires_grad=False)
 
 
 def vae_of_16_channels() -> Any:
@@ -69,11 +76,17 @@ def main(checkpoint: str) -> dict[str, Any]:
         "channels": refusal(lambda: host.TrainingHost(model, clip, vae_of_16_channels()).encode_images(pictures)),
         "width": refusal(lambda: host.TrainingHost(model, other_clip, vae).encode_text("a woman")),
     }
-    layer = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers[0].mlp.fc1 = Hidden(8, 8)
+    encoder_layers = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers
+    hidden = encoder_layers[0].mlp.fc1 = Hidden(8, 8)
     for _ in range(2):
-        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(hidden.weight)
         hashes.append(host.TrainingHost(model, clip, vae).base.clip)
-    model.model.diffusion_model.time_embed[0] = Hidden(8, 8)
+    encoder_layers[1].mlp.fc1.weight = quantised(encoder_layers[1].mlp.fc1.weight)
+    hashes.append(host.TrainingHost(model, clip, vae).base.clip)
+    embedding = model.model.diffusion_model.time_embed
+    embedding[2].weight, whole = quantised(embedding[2].weight), embedding[2].weight
+    told["quantised"] = refusal(lambda: host.TrainingHost(model, clip, vae))
+    embedding[2].weight, embedding[0] = whole, Hidden(8, 8)
     told["hidden"] = refusal(lambda: host.TrainingHost(model, clip, vae))
     host.find_model = lambda _, name: families.FOLDER / name
     for family in ("SD15", "SDXL"):
