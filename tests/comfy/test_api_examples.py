@@ -155,6 +155,21 @@ def test_an_example_shows_our_message_when_the_job_fails(
         assert done.returncode != 0
 
 
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "comfy-cli"])
+def test_an_example_ends_where_a_part_of_the_graph_is_refused(
+    root: Path, folder: Path, server: comfy_host.Server, tmp_path: Path, name: str
+) -> None:
+    """ComfyUI answers 200 all the same, and runs the rest."""
+    if name == "curl" and not shutil.which("jq"):
+        pytest.skip("jq is not installed")
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    graph = tmp_path / "workflows" / "api" / "style_portrait.json"
+    graph.write_text(graph.read_text(encoding="utf-8").replace(standin.CHECKPOINT_NAME, "absent.safetensors"))
+    done = run(EXAMPLES[name](), blocks(root)[name], tmp_path, server.url, "cheongsam")
+    assert done.returncode != 0
+    assert "absent.safetensors" in done.stdout + done.stderr
+
+
 def test_comfy_cli_shows_what_a_node_says(root: Path, folder: Path, server: comfy_host.Server, tmp_path: Path) -> None:
     if not shutil.which("jq"):
         pytest.skip("jq is not installed")
