@@ -10,10 +10,10 @@ memory of the card. Printed besides: steps a second, peak memory of the card, an
 large bf16 products (measured in the same run) that a step reaches. CPU time is printed too where there is no card:
 other programs falsify it less. Nothing here compares machines.
 
-SD 1.5, one core of an AMD EPYC, CPU seconds, other programs running. 512 px, checkpointing on: encoding a crop 21.4, a
-step 36.4 (before convolutions were kept for the second pass), a denoising of a portrait 7.2, decoding it 23.0; so of
-`balanced` with three photos 88 % are steps, 8 % snapshots and 4 % latents. 64 px: 0.33, 1.61, 0.90, 0.71; 82 % are
-steps, as portraits are as large as training pictures below 448 px. The LoRA of rank 32 has 12.2 MB.
+SD 1.5, one core of an AMD EPYC, CPU seconds, other programs running. 512 px, checkpointing on: encoding a crop 18.9, a
+step 29.4, a denoising of a portrait 6.8, decoding it 21.4; so of `balanced` with three photos 87 % are steps, 9 %
+snapshots and 4 % latents. 256 px, checkpointing off: 3.7, 6.7, 2.8 and 10.2; 81 % are steps, as portraits are as large as
+training pictures below 448 px. The LoRA of rank 32 has 12.2 MB.
 
 SD 1.5, one NVIDIA H200 with 16 CPU cores, bfloat16, 512 px, `balanced` with three photos: a step 25.8 ms (H100 28.9; without
 CUDA graphs 129 and 142), 1.8 TFLOP, so 9 % of the card's own rate; batch 4 50.7 ms, 18 %. The whole training 18.0 s, of which
