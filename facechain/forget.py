@@ -47,10 +47,10 @@ class Traces:
 
     def lines(self, done: bool) -> list[str]:
         """For people: what was found, whether it is gone, and what is left to them."""
-        verb = "deleted" if done else "would be deleted"
-        said = [f"{self.name}: {self.count} {'file' if self.count == 1 else 'files'} {verb}"]
-        for kind, files in self.files.items():
-            said += [f"{kind}: {len(files)}", *(f"  {path}" for path in files)]
+        verb = "deleted" if done else "would be deleted. To delete them, write the name into confirm and run it again"
+        said = [f"{self.name}: {self.count} {'file' if self.count == 1 else 'files'} {verb}."]
+        for kind in sorted(self.files, key=lambda kind: kind != RECORD):  # what matters most first, previews last
+            said += [f"{kind}: {len(self.files[kind])}", *(f"  {path}" for path in self.files[kind])]
         said += [f"The same photos are saved as {other!r} too: delete that as well" for other in self.also]
         links = [path for files in self.files.values() for path in files if path.is_symlink()]
         said += [f"{path} is a link; the file it leads to stays: {path.resolve()}" for path in links]

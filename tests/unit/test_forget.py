@@ -112,7 +112,9 @@ def test_everything_of_the_person_goes_and_nothing_else(
     ]
     traces = find_traces("anna", places)
     assert {path for files in traces.files.values() for path in files} == set(gone)
-    assert "16 files would be deleted" in traces.lines(done=False)[0]
+    said = traces.lines(done=False)
+    assert "16 files would be deleted. To delete them, write the name into confirm" in said[0]
+    assert said[1].startswith("Saved person: ")
     assert all(path.exists() for path in gone + stays), "looking deletes nothing"
     erase(traces)
     assert [path for path in gone if path.exists()] == [] and all(path.exists() for path in stays)
