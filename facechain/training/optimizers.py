@@ -13,6 +13,8 @@ from torch import nn
 from ..errors import TrainingError
 from .config import TrainConfig
 
+PACKAGES = {"AdamW 8-bit": "bitsandbytes", "Prodigy": "prodigyopt"}
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -22,20 +24,29 @@ class Group:
     rate: float
 
 
+def check_optimizer(config: TrainConfig, device: torch.device) -> None:
+    """Raises TrainingError where the chosen optimiser's package or its device is absent."""
+    package = PACKAGES.get(config.optimizer)
+    if package and importlib.util.find_spec(package) is None:
+        raise TrainingError(
+            f"the optimiser {config.optimizer} needs the Python package {package}, which is not installed",
+            f"Install it into ComfyUI's Python (python -m pip install {package}), or choose AdamW",
+        )
+    if config.optimizer == "AdamW 8-bit" and device.type != "cuda":
+        raise TrainingError("AdamW 8-bit works on NVIDIA graphics cards only", "Choose AdamW")
+
+
 def make_optimizer(groups: Sequence[Group], config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    """The chosen optimiser. Raises TrainingError where its package or its device is absent."""
+    """The chosen optimiser. Raises TrainingError as check_optimizer does."""
+    check_optimizer(config, device)
     parts = [{"params": group.parameters, "lr": group.rate, "peak": group.rate} for group in groups]
     common = {"betas": config.betas, "eps": config.epsilon, "weight_decay": config.weight_decay}
     if config.optimizer == "AdamW":
         return torch.optim.AdamW(parts, **common, fused=device.type in ("cpu", "cuda"))
     if config.optimizer == "AdamW 8-bit":
-        _need("bitsandbytes", config.optimizer)
-        if device.type != "cuda":
-            raise TrainingError("AdamW 8-bit works on NVIDIA graphics cards only", "Choose AdamW")
         import bitsandbytes  # type: ignore[import-not-found]
 
         return bitsandbytes.optim.AdamW8bit(parts, **common)
-    _need("prodigyopt", config.optimizer)
     from prodigyopt import Prodigy  # type: ignore[import-not-found]
 
     # Its authors' advice for diffusion models; the safeguard keeps a warm-up from spoiling the estimate.
@@ -57,11 +68,3 @@ def set_rate(optimizer: torch.optim.Optimizer, part: float) -> None:
     """Bring each group to that part of its peak rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * part
-
-
-def _need(package: str, choice: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        raise TrainingError(
-            f"the optimiser {choice} needs the Python package {package}, which is not installed",
-            f"Install it into ComfyUI's Python (python -m pip install {package}), or choose AdamW",
-        )
