@@ -108,6 +108,15 @@ def test_running_it_as_it_opened_says_what_to_choose(graph: FrontEnd) -> None:
     assert "choose a folder with pictures" in told
 
 
+def test_the_page_says_when_only_a_part_of_the_graph_runs(graph: FrontEnd, photos: None) -> None:
+    """ComfyUI draws a thin red line around Load Checkpoint, and looks at the photos in vain."""
+    assert graph.page.evaluate(CHOOSE, {"FaceChain_LoadPhotos": CHOICES["FaceChain_LoadPhotos"]}) == []
+    _run(graph)
+    toast = graph.page.locator(".p-toast-message").filter(has_text="Only a part of the graph runs")
+    toast.wait_for()
+    assert "Load Checkpoint: there is no v1-5-pruned-emaonly-fp16.safetensors (ckpt_name)" in toast.inner_text()
+
+
 def test_in_chinese_the_page_says_what_to_do_about_it(chinese_page: FrontEnd, pictures: Path) -> None:
     page = chinese_page
     _open(page, GRAPH)
