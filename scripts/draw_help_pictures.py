@@ -26,6 +26,7 @@ QUALITY = 78
 # shown as they look on the page, in either language
 SHOTS = tuple(f"FaceChain_{name}" for name in ("TrainingOptions", "TrainStyleLoRA", "SavePortraits", "DeletePerson"))
 SHOTS += ("FaceChain_SystemCheck",)
+NO_BADGES = {"Comfy.NodeBadge.NodeSourceBadgeMode": "None"}  # half of one would show at a picture's edge
 CHART = (40, 300, 600, 600)  # where the drawn curve is in the picture of the graph train_person
 
 # the report as on anybody's machine, in a node no larger than it
@@ -191,7 +192,7 @@ def shoot(url: str) -> None:
         raise comfy_host.HostError("no Chromium found. Install it (Debian: apt install chromium) or set CHROMIUM.")
     with front_end.chromium(path) as browser:
         for language in ("en", "zh"):
-            with front_end.open_page(browser, url, locale=language, size=(1280, 1100)) as page:
+            with front_end.open_page(browser, url, locale=language, size=(1280, 1100), **NO_BADGES) as page:
                 for kind in SHOTS:
                     save(_shot(page, kind), DOCS / kind / f"example_{language}.webp")
                 save(_gallery(page), DOCS / "FaceChain_LoadStyle" / f"example_{language}.webp")
@@ -225,7 +226,7 @@ def _gallery(page: Any) -> Image:
 
     page.page.evaluate("""() => {
         app.loadApiJson({ 1: { class_type: 'FaceChain_LoadStyle', inputs: {} } }, 'help');
-        app.graph._nodes[0].widgets.find(widget => widget.name === 'choose_style').callback();
+        app.graph._nodes[0].widgets.find(widget => widget.type === 'button').callback();
     }""")
     dialog = page.page.locator(".facechain-gallery")
     dialog.wait_for()
