@@ -52,12 +52,12 @@ const STYLE = `
   .facechain-gallery header button { padding: 5px 12px; }
   .facechain-gallery main button:hover, .facechain-gallery main button:focus-visible { border-color: #4a90d9; }
   .facechain-gallery main button.chosen { border-color: #009e73; }
-  .facechain-gallery .picture { position: relative; height: ${SIDE}px; }
+  .facechain-gallery .picture { position: relative; flex: none; align-self: stretch; height: ${SIDE}px; }
   .facechain-gallery .picture img { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
   .facechain-gallery .own::after { content: "★"; position: absolute; top: 4px; right: 4px; width: 18px; height: 18px;
     border-radius: 9px; background: #009e73; color: #fff; font-size: 11px; line-height: 18px; text-align: center; }
-  .facechain-gallery small { display: block; padding: 4px 4px 6px; height: 52px; overflow: hidden; font-size: 12px;
-    line-height: 15px; }
+  .facechain-gallery main button { display: flex; flex-direction: column; }
+  .facechain-gallery small { align-self: stretch; padding: 4px 4px 6px; font-size: 12px; line-height: 15px; }
   .facechain-gallery small i { opacity: 0.6; font-style: normal; }`;
 
 let words = WORDS.en;
