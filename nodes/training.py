@@ -254,7 +254,9 @@ class LoadPerson(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str) -> bool | str:
-        return True if name in _host.people_names() else f"no saved person is called {name!r}"
+        if name in _host.people_names():
+            return True
+        return f"no saved person is called {name!r}. Choose one from the list, or run FaceChain Preprocess with 'save' on."
 
     @classmethod
     def fingerprint_inputs(cls, name: str, **_: object) -> str:
