@@ -49,24 +49,36 @@ def parts_of(network: Any, key: str, weight: Any) -> list[Any]:
 
 
 def check_latents(model: Any, latents: Any) -> Any:
-    """latents, as a VAE encodes them [B, C, ...]. Raises TrainingError where the model works on others."""
+    """latents, as a VAE encodes them [B, C, ...]. Raises TrainingError where the model works on others, or they are no numbers."""
     wanted, given = model.model.latent_format.latent_channels, latents.shape[1]
     if given != wanted:
         raise TrainingError(
             f"the VAE encodes pictures in {given} channels, but this {_family(model)} model works on {wanted}",
             OF_THE_CHECKPOINT.format("VAE"),
         )
+    if not latents.isfinite().all():
+        raise TrainingError(
+            "what the VAE encodes is not a number", "Start ComfyUI with --fp32-vae, or connect another VAE"
+        )
     return latents
 
 
 def check_text(model: Any, conditioning: Any) -> Any:
-    """conditioning, as core's CLIP Text Encode makes it. Raises TrainingError where the model was made for another CLIP."""
+    """conditioning, as core's CLIP Text Encode makes it.
+
+    Raises TrainingError where the model was made for another CLIP, or it is no number.
+    """
     config = model.model.model_config.unet_config
     wanted, given = config.get("context_dim", config.get("context_in_dim")), conditioning[0][0].shape[-1]
     if isinstance(wanted, int) and given != wanted:
         raise TrainingError(
             f"the text encoder gives {given} numbers a word, but this {_family(model)} model takes {wanted}",
             OF_THE_CHECKPOINT.format("CLIP"),
+        )
+    if not conditioning[0][0].isfinite().all():
+        raise TrainingError(
+            "what the text encoder gives is not a number",
+            "Start ComfyUI with --fp32-text-enc, or try another checkpoint: this one may be damaged",
         )
     return conditioning
 

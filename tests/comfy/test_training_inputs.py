@@ -38,6 +38,8 @@ def test_quantised_text_encoders_are_told_apart(parts: dict[str, Any]) -> None:
         ("vae", "this checkpoint has no VAE. Connect the VAE of Load VAE"),
         ("channels", "encodes pictures in 16 channels, but this SD15 model works on 4. Connect the VAE of the check"),
         ("width", "gives 64 numbers a word, but this SD15 model takes 768. Connect the CLIP of the checkpoint"),
+        ("latents", "what the VAE encodes is not a number. Start ComfyUI with --fp32-vae"),
+        ("text", "what the text encoder gives is not a number. Start ComfyUI with --fp32-text-enc"),
         (
             "hidden",
             "the model is quantised (diffusion_model.time_embed.0.weight is stored in fewer bits). Load the model in 16",

@@ -76,6 +76,10 @@ def main(checkpoint: str) -> dict[str, Any]:
         "channels": refusal(lambda: host.TrainingHost(model, clip, vae_of_16_channels()).encode_images(pictures)),
         "width": refusal(lambda: host.TrainingHost(model, other_clip, vae).encode_text("a woman")),
     }
+    vae.first_stage_model.vae_shift.fill_(float("nan"))
+    told["latents"] = refusal(lambda: host.TrainingHost(model, clip, vae).encode_images(pictures))
+    clip.cond_stage_model.clip_l.transformer.text_model.final_layer_norm.weight.data.fill_(float("nan"))
+    told["text"] = refusal(lambda: host.TrainingHost(model, clip, vae).encode_text("a woman"))
     encoder_layers = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers
     hidden = encoder_layers[0].mlp.fc1 = Hidden(8, 8)
     for _ in range(2):
