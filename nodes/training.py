@@ -256,7 +256,9 @@ class LoadPerson(io.ComfyNode):
     def validate_inputs(cls, name: str) -> bool | str:
         if name in _host.people_names():
             return True
-        return f"no saved person is called {name!r}. Choose one from the list, or run FaceChain Preprocess with 'save' on."
+        return (
+            f"no saved person is called {name!r}. Choose one from the list, or run FaceChain Preprocess with 'save' on."
+        )
 
     @classmethod
     def fingerprint_inputs(cls, name: str, **_: object) -> str:
