@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -259,6 +260,9 @@ def _inference() -> Any:
 UNCERTAIN = (".text_projection.weight", ".logit_scale")
 
 
+COMPILED = "_orig_mod."  # in the names of weights, while a network or a block lies in torch.compile's wrapper
+
+
 def _fingerprint(patcher: Any, *words: object) -> str:
     """Hash of a network's own weights and of the patches (LoRAs) that the graph has put on it so far.
 
@@ -267,9 +271,9 @@ def _fingerprint(patcher: Any, *words: object) -> str:
     from ..facechain.training.fingerprint import weights_hash
 
     own = [
-        (f"{key} {number}" if number else key, part)
+        (f"{name} {number}" if number else name, part)
         for key, value in patcher.model.state_dict().items()
-        if not key.endswith(UNCERTAIN)
+        if not (name := key.replace(COMPILED, "")).endswith(UNCERTAIN)
         for number, part in enumerate(parts_of(patcher.model, key, _unpatched(patcher, key, value)))
     ]
     patches: list[tuple[str, Any]] = []
@@ -278,14 +282,16 @@ def _fingerprint(patcher: Any, *words: object) -> str:
         for index, (strength, weights, strength_model, offset, _) in enumerate(entries):
             leaves = list(_leaves(weights))
             tensors = [leaf for leaf in leaves if hasattr(leaf, "untyped_storage")]
-            patches += [(f"patch {key} {index} {n}", tensor) for n, tensor in enumerate(tensors)]
+            name = str(key).replace(COMPILED, "")
+            patches += [(f"patch {name} {index} {n}", tensor) for n, tensor in enumerate(tensors)]
             numbers = [leaf for leaf in leaves if isinstance(leaf, (int, float, str))]
-            strengths.append([str(key), strength, strength_model, str(offset), *numbers])
+            strengths.append([name, strength, strength_model, str(offset), *numbers])
     return weights_hash([*own, *patches], [str(word) for word in words] + strengths)
 
 
 def _unpatched(patcher: Any, key: str, value: Any) -> Any:
-    return patcher.backup[key].weight if key in patcher.backup else value
+    kept = patcher.backup.get(key, patcher.backup.get(key.replace(COMPILED, "")))  # patched before or after compiling
+    return value if kept is None else kept.weight
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -306,7 +312,9 @@ def _lora_layer_names(model: Any) -> dict[str, str]:
     """
     import comfy.lora
 
-    keys = comfy.lora.model_lora_keys_unet(model, {})
+    plain = copy.copy(model)  # the core makes names from those of the weights
+    plain.state_dict = lambda: {key.replace(COMPILED, ""): weight for key, weight in model.state_dict().items()}
+    keys = comfy.lora.model_lora_keys_unet(plain, {})
     prefix, suffix = "diffusion_model.", ".weight"
     return {
         target[len(prefix) : -len(suffix)]: name

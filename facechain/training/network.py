@@ -78,6 +78,16 @@ def _alias_module(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
+def _uncompiled(network: nn.Module) -> nn.Module:
+    """The network, changed in place, without torch.compile's wrappers: what they compiled knows nothing of adapters."""
+    while (inner := network._modules.get("_orig_mod")) is not None:
+        network = inner
+    for name, child in network._modules.items():
+        if child is not None:
+            network._modules[name] = _uncompiled(child)
+    return network
+
+
 def _alias(name: str, tensor: torch.Tensor) -> torch.Tensor:
     if type(tensor) not in (torch.Tensor, nn.Parameter) or tensor.layout != torch.strided:
         raise TrainingError(f"the model is quantised ({name} is a {type(tensor).__name__})", QUANTISED_REMEDY)
@@ -92,7 +102,7 @@ def aliased(network: nn.Module, dtype: torch.dtype) -> Any:
 
     Raises TrainingError for quantised weights.
     """
-    new = _alias_module(network)
+    new = _uncompiled(_alias_module(network))
     layers: list[Any] = [m for m in new.modules() if hasattr(m, "comfy_cast_weights")]
     for layer in layers:
         weight = getattr(layer, "weight", None)

@@ -51,6 +51,10 @@ def test_parts_that_are_missing_or_do_not_fit_are_named(parts: dict[str, Any], p
     assert said in parts["told"][part]
 
 
+def test_a_compiled_model_is_the_same_model(parts: dict[str, Any]) -> None:
+    assert parts["compiled"]
+
+
 def test_a_quantised_model_can_be_used_with_a_lora(parts: dict[str, Any]) -> None:
     own_family, other_family = parts["notes"]
     assert own_family == "", "whether it is the same model cannot be told"

@@ -80,6 +80,12 @@ def main(checkpoint: str) -> dict[str, Any]:
     told["latents"] = refusal(lambda: host.TrainingHost(model, clip, vae).encode_images(pictures))
     clip.cond_stage_model.clip_l.transformer.text_model.final_layer_norm.weight.data.fill_(float("nan"))
     told["text"] = refusal(lambda: host.TrainingHost(model, clip, vae).encode_text("a woman"))
+    plain = host.TrainingHost(model, clip, vae)
+    network = model.model.diffusion_model
+    model.model.diffusion_model = torch.compile(network)
+    compiled = host.TrainingHost(model, clip, vae)
+    model.model.diffusion_model = network
+    same = compiled.base == plain.base and compiled.layer_names == plain.layer_names
     encoder_layers = clip.cond_stage_model.clip_l.transformer.text_model.encoder.layers
     hidden = encoder_layers[0].mlp.fc1 = Hidden(8, 8)
     for _ in range(2):
@@ -96,7 +102,7 @@ def main(checkpoint: str) -> dict[str, Any]:
     for family in ("SD15", "SDXL"):
         write_lora(family)
     notes = [host.base_note(model, f"{family}.safetensors") for family in ("SD15", "SDXL")]
-    return {"hashes": hashes, "told": told, "notes": notes}
+    return {"hashes": hashes, "told": told, "notes": notes, "compiled": same}
 
 
 if __name__ == "__main__":

@@ -57,6 +57,17 @@ def test_the_view_shares_the_models_memory() -> None:
             assert own.is_inference() and not shared.is_inference()
 
 
+def test_torch_compiles_wrappers_are_left_aside() -> None:
+    plain, compiled = make_model(), make_model()
+    with torch.inference_mode():
+        blocks = compiled.diffusion_model.blocks
+        blocks[0] = torch.compile(blocks[0])
+        compiled.diffusion_model = torch.compile(compiled.diffusion_model)
+    names = [[name for name, _ in trainable_view(m, torch.float32).named_modules()] for m in (plain, compiled)]
+    assert names[0] == names[1]
+    assert "diffusion_model._orig_mod.blocks.0._orig_mod.attn1" in dict(compiled.named_modules()), "it stays as it was"
+
+
 def test_the_same_seed_trains_the_same_and_the_hosts_random_numbers_stay() -> None:
     def result(seed: int) -> list[torch.Tensor]:
         config = TrainConfig(rank=4, learning_rate=1e-2, seed=seed)
