@@ -23,10 +23,10 @@ pytestmark = pytest.mark.comfy
 def test_a_training_goes_on_after_the_server_was_killed(comfy_base_factory: Callable[[], Path]) -> None:
     base, host = comfy_base_factory(), comfy_host.prepare()
     save_person(make_person(), base / "models" / "facechain" / "people" / f"{NAME}.safetensors")
-    prompt = train_prompt(steps=40, snapshots=4)
+    prompt = train_prompt(steps=20, snapshots=2)
 
     def kill(kind: str, data: dict[str, Any]) -> None:
-        if kind == "progress" and data["node"] == "train" and data["value"] >= 25 and server.process:
+        if kind == "progress" and data["node"] == "train" and data["value"] >= 13 and server.process:
             threading.Thread(target=server.process.kill).start()
 
     with comfy_host.Server(host, log=base / "first.log", base=base) as server, pytest.raises((JobError, OSError)):
@@ -36,7 +36,7 @@ def test_a_training_goes_on_after_the_server_was_killed(comfy_base_factory: Call
     (state,) = (base / "models" / "facechain" / "unfinished").glob("*.safetensors")
     with comfy_host.Server(host, log=base / "second.log", base=base) as server:
         report = json.loads(ComfyClient(server.url).run(prompt).texts("train")[0])
-    assert report["resumed_after"] in (10, 20) and len(report["losses"]) == 40
+    assert report["resumed_after"] == 10 and len(report["losses"]) == 20
     assert not state.exists() and (folder / Path(report["lora"]).name).is_file()
     # the curve goes on where it was: no step of the second half starts from untrained weights
     begin, rest = report["losses"][:5], report["losses"][report["resumed_after"] : report["resumed_after"] + 5]
