@@ -110,7 +110,7 @@ class TrainConfig:
         _check(
             self.resolution == 0 or (64 <= self.resolution <= 4096 and self.resolution % 64 == 0),
             f"a resolution of {self.resolution} is not possible",
-            "Set resolution to 0 (as the photos are) or a multiple of 64 from 64 to 4096",
+            "Set resolution to 0 (as the photos are) or a multiple of 64, such as 512",
         )
         _check(self.learning_rate > 0, f"a learning rate of {self.learning_rate} is not possible", "Use about 0.00015")
         for name, (low, high) in (("face_share", self.face_share), ("face_height", self.face_height)):
