@@ -104,21 +104,25 @@ def train(
     *,
     snapshots: int = 1,
     on_snapshot: Callable[[Moment], None] = lambda _moment: None,
+    states: int = 1,
+    on_state: Callable[[Moment], None] = lambda _moment: None,
     resume: Callable[[torch.optim.Optimizer, torch.Generator], list[float]] = lambda *_: [],
     others: LatentBank | None = None,
     average: Average | None = None,
 ) -> Run:
     """Train the parameters in place.
 
-    on_step is called before each step and after the last, on_snapshot after each of snapshot_steps; what they raise
-    ends the training. resume: brings optimiser and generator to where an earlier run stopped, and gives its losses.
-    others: class pictures. average: of the parameters, which follows them. Raises NotANumberError when the loss is no longer a number.
+    on_step is called before each step and after the last, on_snapshot after each of snapshot_steps, on_state after the
+    steps that part the training into that many states; what they raise ends the training. resume: brings optimiser and
+    generator to where an earlier run stopped, and gives its losses.
+    others: class pictures. average: of the parameters, which follows them.
+    Raises NotANumberError when the loss is no longer a number.
     """
     optimizer = make_optimizer(trainee.groups, config, trainee.device)
     gradients = Gradients(trainee.model, trainee.options, trainee.parameters, config, Recorder(trainee.recorded))
     generator = torch.Generator().manual_seed(config.seed)
     losses = resume(optimizer, generator)
-    marks = snapshot_steps(steps, snapshots)
+    marks, kept = snapshot_steps(steps, snapshots), snapshot_steps(steps, states)[:-1]
     begun, first, paused = time.monotonic(), len(losses), 0.0
     try:
         for step in range(first, steps):
@@ -132,12 +136,14 @@ def train(
                 average.update()
             losses.append(float(loss))  # waits for a card, which is late with what comes before
             _check_number(losses, config)
+            stopped = time.monotonic()
             if step + 1 in marks:
-                stopped = time.monotonic()
                 if not trainee.roomy:
                     gradients.release()
                 on_snapshot(Moment(step + 1, losses, optimizer, generator))
-                paused += time.monotonic() - stopped
+            if step + 1 in kept:
+                on_state(Moment(step + 1, losses, optimizer, generator))
+            paused += time.monotonic() - stopped
     finally:
         gradients.release()
     seconds = time.monotonic() - begun - paused

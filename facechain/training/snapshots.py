@@ -20,6 +20,10 @@ class Snapshot:
     step: int
     halves: list[tuple[Half, Half]]
 
+    @property
+    def is_finite(self) -> bool:
+        return all(bool(half.isfinite().all()) for halves in self.halves for half in halves)
+
 
 def take(step: int, adapters: Sequence[Adapter]) -> Snapshot:
     return Snapshot(step, [(_kept(adapter.down), _kept(adapter.up)) for adapter in adapters])

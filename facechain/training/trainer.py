@@ -25,12 +25,15 @@ from .host import Host
 from .judge import Judge, held_out, judge_for
 from .loop import Moment, NotANumberError, Run, train, training_mode
 from .network import import_ahead
+from .optimizers import check_optimizer
 from .options import ClassPictures
 from .prepare import Prepared, dtype_of, encode_texts, prepare
 from .unfinished import Unfinished
 from .validation import PROMPTS, Result, Show, Validation
 
 log = logging.getLogger(__name__)
+
+STATES = 4  # parts of a training without snapshots on the way; after each its state is kept for resuming
 
 Progress = Callable[[int, int, "list[float]", float], None]
 
@@ -86,6 +89,7 @@ def train_person(
     found = _find(person, host, key)
     if found is not None:
         return found
+    check_optimizer(config, host.device)
     waiting = _Waiting(host.check_cancel)
     with one_at_a_time(host.unfinished_folder() / f"{key[:16]}.lock", waiting):
         found = _find(person, host, key) if waiting.waited else None  # by the server that was waited for
@@ -175,7 +179,7 @@ class _Training:
     def _steps(self, ending: ExitStack) -> tuple[Prepared, Validation, Run]:
         """Encode, prepare, train. ending: gives back what the validation holds, however the training ends."""
         person, config, host, clock = self.person, self.config, self.host, self._clock
-        steps = config.steps_for(person.count)
+        steps, count = config.steps_for(person.count), config.snapshots_for(person.count)
         import_ahead()
         bank, others = self._banks(steps)
         clock.lap("latents")
@@ -201,8 +205,6 @@ class _Training:
         def on_snapshot(moment: Moment) -> None:
             with average.shown() if average else nullcontext():
                 validation.add(moment.step, report.recent_loss(moment.losses))
-            if moment.step < steps:
-                unfinished.save(moment)
 
         try:
             run = train(
@@ -212,7 +214,9 @@ class _Training:
                 steps,
                 on_step,
                 on_snapshot=on_snapshot,
-                snapshots=config.snapshots_for(person.count),
+                snapshots=count,
+                on_state=unfinished.save,
+                states=count if count > 1 else STATES,
                 resume=unfinished.take_up,
                 others=others,
                 average=average,
@@ -262,9 +266,10 @@ class _Training:
     def _kept_last(self, error: NotANumberError, prepared: Prepared, validation: Validation) -> TrainingError:
         """The error, after writing the last good snapshot under a name of its own where there is one."""
         validation.settle()
-        if not validation.taken:
+        good = [snapshot for snapshot in validation.taken if snapshot.is_finite]
+        if not good:
             return error
-        last = validation.taken[-1]
+        last = good[-1]
         with torch.no_grad():
             snapshots.restore(last, prepared.adapters)
         tensors = lora_file.to_tensors(prepared.adapters, prepared.names, self.config.scale_alpha)

@@ -23,7 +23,7 @@ from .validation import Validation
 
 log = logging.getLogger(__name__)
 
-FORMAT = "facechain-unfinished-1"
+FORMAT = "facechain-unfinished-1"  # another number with each change of what is kept: other states are passed over
 KEPT = 2  # trainings; older ones are deleted, for each takes about ten times as much as its LoRA
 
 

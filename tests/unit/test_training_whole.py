@@ -240,6 +240,28 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(
     assert not states[0].exists()
 
 
+def test_a_training_without_snapshots_on_the_way_goes_on_too(tmp_path: Path) -> None:
+    settings = config("last", 1)
+    whole = train_person(make_person(), settings, ScriptedHost(tmp_path / "whole", ALIKE), ignore)
+
+    def cut_off(step: int, *_: object) -> None:
+        if step == 10:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train_person(make_person(), settings, ScriptedHost(tmp_path / "cut"), cut_off)
+    resumed = train_person(make_person(), settings, ScriptedHost(tmp_path / "cut", ALIKE), ignore)
+    assert resumed.report["resumed_after"] == 9 and resumed.report["losses"] == whole.report["losses"]
+    assert all(torch.equal(a, b) for a, b in zip(written(resumed), written(whole), strict=True))
+
+
+def test_an_optimiser_that_is_missing_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    host = ScriptedHost(tmp_path)
+    with pytest.raises(TrainingError, match="8-bit"):
+        train_person(make_person(), config("last", optimizer="AdamW 8-bit"), host, ignore)
+    assert host.loads == host.encoded == 0 and not host.texts
+
+
 def test_a_damaged_state_is_passed_over_and_few_are_kept(tmp_path: Path) -> None:
     def cut_off(step: int, *_: object) -> None:
         if step == 10:
@@ -282,6 +304,18 @@ def test_a_loss_that_breaks_down_leaves_the_last_good_snapshot(tmp_path: Path, t
     (kept,) = (tmp_path / "facechain").glob("*.safetensors")
     assert torch.equal(load_file(kept)[f"{NAME}.lora_up.weight"], taken[1].halves[0][1])
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+def test_a_snapshot_that_was_broken_already_is_not_kept(tmp_path: Path, taken: list[Any]) -> None:
+    host = ScriptedHost(tmp_path, *[ALIKE] * 4)
+
+    def poison(step: int, *_: object) -> None:
+        if step == 9:
+            taken[1].halves[0][1].fill_(float("inf"))
+            host.drawn_by.model_sampling.percent_to_sigma = lambda percent: float("nan")
+
+    with pytest.raises(TrainingError, match=r"snapshot of step 4 is kept as (\S+step-4.safetensors)"):
+        train_person(make_person(), config("best"), host, poison)
 
 
 def test_samples_are_found_again_in_the_order_of_the_steps(tmp_path: Path) -> None:
