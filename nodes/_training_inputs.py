@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 from ..facechain.errors import TrainingError
@@ -40,7 +41,7 @@ def parts_of(network: Any, key: str, weight: Any) -> list[Any]:
 
     if not weight.is_meta:
         names, _ = weight.__tensor_flatten__() if hasattr(weight, "__tensor_flatten__") else ((), None)
-        return [getattr(weight, name) for name in names] or [weight]
+        return [attrgetter(name)(weight) for name in names] or [weight]
     kept = dict(network.named_parameters()).get(key)
     if kept is None or kept.is_meta:
         return []
