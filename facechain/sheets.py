@@ -21,6 +21,7 @@ _LIKE, _FAIRLY = 80.0, 50.0  # percent of likeness from which a bar is green, or
 _PAPER = (250, 250, 250)
 _INK = (30, 30, 30)
 _GAP = 8
+_LINE = 1.45  # from line to line, in sizes of the letters: Chinese ones hang lower than others
 
 
 def likeness_colour(percent: float) -> tuple[int, int, int]:
@@ -63,10 +64,10 @@ def contact_sheet(
     """
     columns = columns or max(1, min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5)), 12))
     big, small = max(11, side // 12), max(10, side // 15)
-    line_height = max(10, side // 15) + 4
+    line_height = round(_LINE * small)
     words = max((len(t.lines) for t in tiles), default=0)
-    cell_w, cell_h = side + _GAP, side + 6 + line_height * words + 2 * _GAP
-    head = line_height + 2 * _GAP if title else _GAP
+    cell_w, cell_h = side + _GAP, side + 6 + _down(words, (big, small)) + 2 * _GAP
+    head = _down(1, (big, small)) + 2 * _GAP if title else _GAP
     rows = math.ceil(len(tiles) / columns)
     width = columns * cell_w + _GAP
     if title:  # a sheet of one or two pictures is made wide enough for its title
@@ -78,7 +79,7 @@ def contact_sheet(
         _write(draw, (_GAP, _GAP), title, big, width - 2 * _GAP)
     for i, one in enumerate(tiles):
         x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
-        _draw_tile(sheet, draw, one, (x, y), side, (big, small), line_height)
+        _draw_tile(sheet, draw, one, (x, y), side, (big, small))
     if left_out:
         place = (_GAP, height - line_height - _GAP // 2)
         _write(draw, place, f"and {left_out} more {of}, not shown", small, width - 2 * _GAP)
@@ -106,14 +107,19 @@ def _draw_tile(
     at: tuple[int, int],
     side: int,
     sizes: tuple[int, int],
-    line_height: int,
 ) -> None:
     x, y = at
     picture = Image.fromarray(_shrunk(one.picture, side))
     sheet.paste(picture, (x + (side - picture.width) // 2, y + side - picture.height))
     draw.rectangle((x, y + side, x + side - 1, y + side + 4), one.colour)
     for number, line in enumerate(one.lines):
-        _write(draw, (x, y + side + 6 + number * line_height), line, sizes[min(number, 1)], side)
+        _write(draw, (x, y + side + 6 + _down(number, sizes)), line, sizes[min(number, 1)], side)
+
+
+def _down(lines: int, sizes: tuple[int, int]) -> int:
+    """Height of so many lines, the first of which is larger."""
+    big, small = sizes
+    return round(_LINE * (big + (lines - 1) * small)) if lines else 0
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int) -> None:

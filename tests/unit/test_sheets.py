@@ -1,10 +1,11 @@
-"""The grid of small pictures that the page shows as cards."""
+"""Contact sheets, and the grid of small pictures that the page shows as cards."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from facechain.sheets import grid
+from facechain.sheets import Tile, contact_sheet, grid
 
 
 def test_each_picture_lies_whole_in_the_middle_of_its_square() -> None:
@@ -18,3 +19,10 @@ def test_each_picture_lies_whole_in_the_middle_of_its_square() -> None:
     assert (wide[8:24, :, 0] == 200).all() and (wide[:8, :, 0] == 40).all() and (wide[24:, :, 0] == 40).all()
     assert (square[..., 1] == 200).all()
     assert (below == wide).all() and (empty == 40).all()
+
+
+@pytest.mark.parametrize("side", [96, 192, 320])
+def test_the_words_under_a_picture_lie_below_each_other(side: int) -> None:
+    sheet = contact_sheet([Tile(np.zeros((side, side, 3), np.uint8), ("gy pq", "gy pq", "gy pq"))], side=side)
+    words = (sheet[8 + side + 5 :].min((1, 2)) < 200).astype(int)
+    assert (np.diff(words) == 1).sum() == 3 and not words[-1], "three lines, with paper between and below them"
