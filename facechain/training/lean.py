@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d, fold, linear, unfold
 from torch.nn.grad import conv2d_input
 
+from .narrow import widened
 from .recall import Tensors, recalled
 from .winograd import convolve, input_gradient
 
@@ -89,7 +90,7 @@ class _FrozenLinear:
     layer: nn.Linear
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return _LinearProduct.apply(x, self.layer.weight, self.layer.bias)  # type: ignore[no-any-return]
+        return _LinearProduct.apply(widened(x), self.layer.weight, self.layer.bias).to(x.dtype)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class _FrozenConv:
     layer: nn.Conv2d
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return _Convolution.apply(x, self.layer)  # type: ignore[no-any-return]
+        return _Convolution.apply(widened(x), self.layer).to(x.dtype)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,9 @@ class LowRank:
     scale: float
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return _LowRankProduct.apply(x, self.layer.weight, self.layer.bias, self.down, self.up, self.scale)  # type: ignore[no-any-return]
+        weight, bias = self.layer.weight, self.layer.bias
+        out = _LowRankProduct.apply(widened(x), weight, bias, self.down, self.up, self.scale)
+        return out.to(x.dtype)  # type: ignore[no-any-return]
 
 
 def _like(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facechain.training import attention as attention_module
-from facechain.training import lean, winograd
+from facechain.training import lean, narrow, winograd
 from facechain.training.attention import attention
 from facechain.training.config import TrainConfig
 from facechain.training.gated import Gated
@@ -29,7 +30,7 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def results(layer: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def results(layer: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The output, and the input's gradient for a random gradient of the output."""
     x = x.clone().requires_grad_()
     out = layer(x)
@@ -131,7 +132,11 @@ def test_the_adapter_in_one_piece_is_pefts(alpha: int) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
-def test_adapters_compute_in_the_networks_precision_and_learn_in_float32() -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_adapters_compute_in_the_networks_precision_and_learn_in_float32(
+    own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrow, "_has_bfloat16", lambda: own)
     with training_mode(0, torch.device("cpu")):
         model = make_model()
         view = trainable_view(model, torch.bfloat16)
@@ -141,9 +146,28 @@ def test_adapters_compute_in_the_networks_precision_and_learn_in_float32() -> No
         with torch.autograd.graph.saved_tensors_hooks(lambda t: seen.append(t.dtype) or t, lambda t: t):
             out = layer(random(2, 16).bfloat16())
         out.sum().backward()
-    assert out.dtype == torch.bfloat16 and set(seen) == {torch.bfloat16}
+    assert out.dtype == torch.bfloat16 and set(seen) == {torch.bfloat16 if own else torch.float32}
     up = adapters[0].up
     assert up.grad is not None and up.grad.dtype == torch.float32 and up.grad.any()
+
+
+def test_products_in_float32_give_what_those_in_bfloat16_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = nn.ModuleList([nn.Linear(16, 16), nn.Conv2d(4, 8, 3)])
+    make_lean(layers)
+    asked = [(layers[0], random(2, 16)), (layers[1], random(1, 4, 6, 6)), (attend, random(1, 2, 8, 16))]
+    for compute, x in asked:
+        monkeypatch.setattr(narrow, "_has_bfloat16", lambda: True)
+        expected = results(compute, x.bfloat16())
+        monkeypatch.setattr(narrow, "_has_bfloat16", lambda: False)
+        for own, other in zip(results(compute, x.bfloat16()), expected, strict=True):
+            assert own.dtype == torch.bfloat16
+            torch.testing.assert_close(own, other, rtol=0.05, atol=0.05)
+
+
+def attend(x: torch.Tensor) -> torch.Tensor:
+    out = attention(x, x, x)
+    assert out is not None
+    return out
 
 
 # --- what is kept ---
