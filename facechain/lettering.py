@@ -6,12 +6,27 @@ import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
     Font = FreeTypeFont | ImageFont
 
 # Fonts with Chinese, Japanese and Korean, by the names systems give them.
 _WIDE_FONTS = ("NotoSansCJK-Regular.ttc", "msyh.ttc", "PingFang.ttc", "Arial Unicode.ttf", "wqy-zenhei.ttc")
+
+
+def write(
+    pen: ImageDraw,
+    at: tuple[float, float],
+    text: str,
+    size: float,
+    colour: str | tuple[int, int, int],
+    room: float,
+    anchor: str = "la",
+) -> None:
+    """One line at this place (pixels; anchor: which point of it, as Pillow calls them), cut where it is wider than room."""
+    font = font_for(text, size)
+    pen.text(at, shortened(text, font, room), fill=colour, font=font, anchor=anchor)
 
 
 def font_for(text: str, size: float) -> Font:

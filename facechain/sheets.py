@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .lettering import font_for, shortened
+from .lettering import font_for, write
 
 # Colours that people who cannot tell red from green still tell apart (Okabe and Ito's palette).
 GOOD = (0, 158, 115)
@@ -76,13 +76,13 @@ def contact_sheet(
     sheet = Image.new("RGB", (width, max(height, head)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
-        _write(draw, (_GAP, _GAP), title, big, width - 2 * _GAP)
+        write(draw, (_GAP, _GAP), title, big, _INK, width - 2 * _GAP)
     for i, one in enumerate(tiles):
         x, y = _GAP + i % columns * cell_w, head + i // columns * cell_h
         _draw_tile(sheet, draw, one, (x, y), side, (big, small))
     if left_out:
         place = (_GAP, height - line_height - _GAP // 2)
-        _write(draw, place, f"and {left_out} more {of}, not shown", small, width - 2 * _GAP)
+        write(draw, place, f"and {left_out} more {of}, not shown", small, _INK, width - 2 * _GAP)
     return np.asarray(sheet)
 
 
@@ -113,18 +113,13 @@ def _draw_tile(
     sheet.paste(picture, (x + (side - picture.width) // 2, y + side - picture.height))
     draw.rectangle((x, y + side, x + side - 1, y + side + 4), one.colour)
     for number, line in enumerate(one.lines):
-        _write(draw, (x, y + side + 6 + _down(number, sizes)), line, sizes[min(number, 1)], side)
+        write(draw, (x, y + side + 6 + _down(number, sizes)), line, sizes[min(number, 1)], _INK, side)
 
 
 def _down(lines: int, sizes: tuple[int, int]) -> int:
     """Height of so many lines, the first of which is larger."""
     big, small = sizes
     return round(_LINE * (big + (lines - 1) * small)) if lines else 0
-
-
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, room: int) -> None:
-    font = font_for(text, size)
-    draw.text(at, shortened(text, font, room), _INK, font)
 
 
 def _shrunk(picture: np.ndarray, side: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from ._host import (
     own_folder,
     progress_bar,
 )
-from ._training_inputs import check_latents, check_parts, check_text, hidden_weights, parts_of
+from ._training_inputs import check_latents, check_parts, check_text, family_of, hidden_weights, parts_of
 from ._training_text import TrainableTextEncoder
 
 # Seconds. A message of each step would hold up a card that does thirty a second: each goes to every page that is open.
@@ -86,7 +86,7 @@ class TrainingHost:
             model=_model_hash(model),
             clip=_fingerprint(clip.patcher, clip.layer_idx),
             vae=_fingerprint(vae.patcher),
-            family=type(model.model.model_config).__name__,
+            family=family_of(model),
         )
         self.device = model.load_device
         narrow = self.device.type == "cuda" and management.should_use_bf16(self.device)
@@ -231,7 +231,7 @@ def base_note(model: Any, lora_name: str) -> str:
     base = read_base(path) if path else None
     if base is None:
         return ""
-    family = type(model.model.model_config).__name__
+    family = family_of(model)
     if base.family != family:
         return f"The LoRA {lora_name} was trained on a {base.family} model and hardly acts on this {family} model."
     if any(hidden_weights(model)) or base.model == _model_hash(model):

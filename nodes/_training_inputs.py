@@ -42,7 +42,8 @@ def parts_of(network: Any, key: str, weight: Any) -> list[Any]:
     if not weight.is_meta:
         names, _ = weight.__tensor_flatten__() if hasattr(weight, "__tensor_flatten__") else ((), None)
         return [attrgetter(name)(weight) for name in names] or [weight]
-    kept = dict(network.named_parameters()).get(key)
+    owner, _, name = key.rpartition(".")
+    kept = network.get_submodule(owner)._parameters.get(name)
     if kept is None or kept.is_meta:
         return []
     storage = kept.untyped_storage()
@@ -54,7 +55,7 @@ def check_latents(model: Any, latents: Any) -> Any:
     wanted, given = model.model.latent_format.latent_channels, latents.shape[1]
     if given != wanted:
         raise TrainingError(
-            f"the VAE encodes pictures in {given} channels, but this {_family(model)} model works on {wanted}",
+            f"the VAE encodes pictures in {given} channels, but this {family_of(model)} model works on {wanted}",
             OF_THE_CHECKPOINT.format("VAE"),
         )
     if not latents.isfinite().all():
@@ -73,7 +74,7 @@ def check_text(model: Any, conditioning: Any) -> Any:
     wanted, given = config.get("context_dim", config.get("context_in_dim")), conditioning[0][0].shape[-1]
     if isinstance(wanted, int) and given != wanted:
         raise TrainingError(
-            f"the text encoder gives {given} numbers a word, but this {_family(model)} model takes {wanted}",
+            f"the text encoder gives {given} numbers a word, but this {family_of(model)} model takes {wanted}",
             OF_THE_CHECKPOINT.format("CLIP"),
         )
     if not conditioning[0][0].isfinite().all():
@@ -84,5 +85,6 @@ def check_text(model: Any, conditioning: Any) -> Any:
     return conditioning
 
 
-def _family(model: Any) -> str:
+def family_of(model: Any) -> str:
+    """Name of core's class for the kind of model, such as SD15."""
     return type(model.model.model_config).__name__

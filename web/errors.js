@@ -5,9 +5,8 @@
 // Without this file everything works; the red outline, and the English message, which names the cure too, stand alone.
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { inLanguage, language, translated } from "./page.js";
+import { inLanguage, language, OURS, translated } from "./page.js";
 
-const OURS = "FaceChain_";
 const ENTRY = /^- `([^`]+)`：(.+)$/gm; // a message, with … for what differs from one time to the next, and its cure
 const MOST = 4; // cures: of many rejected photos each has a reason
 const LIFE = 30_000; // ms

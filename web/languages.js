@@ -5,9 +5,8 @@
 // back by the documented hooks; where it is not, the same texts are set once more. Without this file
 // everything works, in English.
 import { app } from "../../scripts/app.js";
-import { translated } from "./page.js";
+import { OURS, translated } from "./page.js";
 
-const OURS = "FaceChain_";
 let texts = {}; // by node id, as in locales/<language>/nodeDefs.json
 let choices = {}; // of lists, in the user's language; by the values, which stay as they are
 

@@ -2,6 +2,8 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
+export const OURS = "FaceChain_"; // how the ids of our nodes begin
+
 export function language() {
   return app.extensionManager?.setting.get("Comfy.Locale") ?? "en";
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..lettering import font_for, plain_font, shortened, wide_font
+from ..lettering import font_for, plain_font, wide_font, write
 from ..sheets import BAD, FAIR, GOOD
 from .captions import age_class, phrase_zh_of
 from .intake import Intake
@@ -192,8 +192,7 @@ def _write(
     pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], room: int
 ) -> None:
     """One line, cut with dots where it is longer than room pixels."""
-    font = font_for(text, size)
-    pen.text(at, shortened(" ".join(text.split()), font, room), fill=colour, font=font)
+    write(pen, at, " ".join(text.split()), size, colour, room)
 
 
 def _wrapped(text: str, size: int, room: int, max_lines: int) -> Sequence[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..lettering import font_for, shortened
+from ..lettering import font_for, shortened, write
 from .loop import smoothed
 
 if TYPE_CHECKING:
@@ -177,6 +177,4 @@ def _grid(draw: Any, place: Any, low: float, high: float, steps: int, stride: in
 def _text(
     draw: Any, place: tuple[float, float], text: str, size: int, colour: str, anchor: str, room: float = SIZE[0]
 ) -> None:
-    font = font_for(text, size * SCALE)
-    line = shortened(text, font, room * SCALE)
-    draw.text((place[0] * SCALE, place[1] * SCALE), line, fill=colour, font=font, anchor=anchor)
+    write(draw, (place[0] * SCALE, place[1] * SCALE), text, size * SCALE, colour, room * SCALE, anchor)
