@@ -159,9 +159,8 @@ class TrainStyleLoRA(io.ComfyNode):
         subject = subject_of(file.stem, photos, texts, words, size)
         further = options[0] if options else None
         chosen = {key: more[key][0] for key in ("steps", "rank", "learning_rate")}
-        config = style_config(
-            preset[0], len(photos), dict(further.settings) if further else None, seed=seed[0], **chosen
-        )
+        settings = dict(further.settings) if further else None
+        config = style_config(preset[0], len(photos), settings, seed=seed[0], **chosen)
         host, progress = TrainingHost(more["model"][0], more["clip"][0], more["vae"][0]), TrainingProgress(file.stem)
         trained = train_person(subject, config, host, progress, progress.show, further.others if further else None)
         TRAINED.add(trained.path)

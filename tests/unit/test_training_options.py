@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from tiny_model import bank, ignore, loss_of, make_model, make_trainee
+from tiny_training import TinyHost, make_person
 
 from facechain.errors import TrainingError
 from facechain.training.config import TrainConfig, config_from
@@ -17,6 +19,7 @@ from facechain.training.loop import Captions, Trainee, train, training_mode
 from facechain.training.loss import Batch, head_weights
 from facechain.training.optimizers import Group, make_optimizer, rate_at
 from facechain.training.options import ClassPictures
+from facechain.training.trainer import train_person
 
 CPU = torch.device("cpu")
 
@@ -233,3 +236,10 @@ def test_too_few_steps_are_refused_with_the_number_that_is_enough() -> None:
     with pytest.raises(TrainingError, match=r"9 photos cannot each be shown once in 2 step") as caught:
         TrainConfig(steps=2, batch_size=2, accumulation=2).check_steps(9)
     assert "at least 3" in caught.value.remedy
+
+
+def test_without_peft_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(TrainingError, match="peft cannot be imported") as caught:
+        train_person(make_person(), TrainConfig(steps=12, resolution=64), TinyHost(tmp_path), ignore)
+    assert "install.py" in caught.value.remedy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -197,13 +196,6 @@ def test_what_breaks_while_judging_ends_the_training(tmp_path: Path, monkeypatch
     monkeypatch.setattr(trainer, "_leaves_room", lambda device, judge: True)
     with pytest.raises(IndexError):  # the engine has no further answer
         train_person(make_person(), config("best"), ScriptedHost(tmp_path, STRANGER, ALIKE), ignore)
-
-
-def test_without_peft_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(TrainingError, match="peft cannot be imported") as caught:
-        train_person(make_person(), config("last"), ScriptedHost(tmp_path), ignore)
-    assert "install.py" in caught.value.remedy
 
 
 @pytest.mark.parametrize("beside", [False, True])
